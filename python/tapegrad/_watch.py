@@ -13,6 +13,7 @@ import gc
 import io
 import itertools
 import sys
+import threading
 import types
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -91,6 +92,8 @@ class Watch:
         code, names = frame.f_code, frame.f_globals
         local = frame.f_locals if code.co_argcount or code.co_freevars else {}
         first = local.get(code.co_varnames[0]) if code.co_argcount else None
+        if isinstance(first, threading.local) and _home(type(first).__module__) == _LIBRARY:
+            first = None  # a cache of this package; another one in each thread
         if id(first) in self._old and not is_plain(first) and not isinstance(first, Variable):
             self.objects.setdefault(id(first), (first, code.co_varnames[0]))
             self._method(code, first)
@@ -338,6 +341,8 @@ class _Walk:
             _core._capture_refuse(f"it draws from {name}; draw from tg.random")
         elif hasattr(kind, "__next__"):
             _core._capture_refuse(f"it takes from an iterator, {name}")
+        elif isinstance(x, threading.local) and _home(kind.__module__) != _LIBRARY:
+            _core._capture_refuse(f"it uses {name}, which is another object in each thread")
         elif isinstance(x, contextvars.ContextVar):
             _core._capture_refuse(f"it uses the context variable {name}")
         elif isinstance(x, weakref.ReferenceType):
@@ -351,6 +356,8 @@ class _Walk:
         self.guards.append(
             (held, "param_groups", held["param_groups"], False, list(held["param_groups"]), f"{name}.param_groups")
         )
+        for key in ("_step_pre_hooks", "_step_post_hooks"):
+            self.note(held, key, held[key], f"{name}.{key}")
         for i, group in enumerate(held["param_groups"]):
             self.note(group, "params", group["params"], f"{name}.param_groups[{i}]['params']")
 
@@ -408,7 +415,7 @@ class _Walk:
         """Follows the attributes that the code names, and guards their number."""
         held = getattr(x, "__dict__", None)
         if type(held) is dict:
-            self.guards.append(({name: held}, name, held, False, len(held), f"the set of attributes of {name}"))
+            self.guards.append(({name: held}, name, held, False, len(held), name))
             ours = any(_home(c.__module__) == _LIBRARY for c in type(x).__mro__)
             for key in list(held):
                 if self.watch.dynamic or key in self.watch.names or (ours and (key.startswith("_") or key == "training")):

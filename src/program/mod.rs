@@ -32,6 +32,7 @@ pub use looped::{Again, Body, Gradients, Loop, SCAN, set_tick};
 pub use run::{Rest, Tick};
 
 use crate::array::{Array, DType, Layout};
+use crate::error::show_shape;
 use crate::lock::Mutex;
 use crate::tape::Variable;
 use crate::tape::capture::{Arg, Op, Place, Slot, Trace};
@@ -136,10 +137,26 @@ impl Program {
         self.work
     }
 
-    /// Whether its places are as they were when it was recorded: gradients there or not, leaves frozen or not.
+    /// Whether its places are as they were when it was recorded: gradients there or not, leaves frozen or not, values laid out alike.
     #[must_use]
     pub fn places_fit(&self) -> bool {
-        self.states.iter().all(|(at, state)| self.places[*at].state() == *state)
+        let has_layout = |given: &Given| self.places[given.from].has_layout(&given.layout);
+        self.states.iter().all(|(at, state)| self.places[*at].state() == *state) && self.loads.iter().all(has_layout)
+    }
+
+    /// Why [`Program::places_fit`] is false, in words.
+    #[must_use]
+    pub fn misfit(&self) -> Option<String> {
+        let state = self.states.iter().find(|(at, state)| self.places[*at].state() != *state);
+        let layout = || self.loads.iter().find(|given| !self.places[given.from].has_layout(&given.layout));
+        let shape = |given: &Given| format!("a value of shape {} that it reads has another layout in memory", show_shape(given.layout.shape()));
+        state.map(|(at, state)| self.places[*at].difference(*state)).or_else(|| layout().map(shape))
+    }
+
+    /// Whether another recording is the same program.
+    #[must_use]
+    pub fn is_recorded_by(&self, other: &Trace) -> bool {
+        difference(&self.trace, other).is_none()
     }
 
     /// Number of results.

@@ -3,13 +3,13 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyRange, PySlice, PyString, PyTuple, PyType};
 use smallvec::SmallVec;
 
 use super::error::{external, guard};
@@ -17,27 +17,41 @@ use super::gc;
 use super::numpy;
 use super::release::Held;
 use super::variable::{PyVariable, State, wrap};
-use crate::array::{Array, Shape};
-use crate::error::{Error, Result};
+use crate::array::{Array, Layout, Shape};
+use crate::error::{Error, Result, show_shape};
 use crate::ops::work::LONG_CALL;
 use crate::program::{Program, Rest, difference};
 use crate::tape::capture::{self, Capturing, LeafGrad, LeafValue, Place, Trace};
 use crate::tape::{self, BackwardOptions, CustomRule, Edge, EdgeKey, Leaf, Primitive, Variable, Vjp, VjpContext};
 
 thread_local! {
-    static ON: RefCell<Option<(Capturing, u64)>> = const { RefCell::new(None) };
+    static ON: RefCell<Option<Begun>> = const { RefCell::new(None) };
+}
+
+/// A recording in progress, and the numbers from which on nodes and leaves are of its own.
+struct Begun {
+    on: Capturing,
+    node: u64,
+    leaf: u64,
 }
 
 /// A handle whose value a program reads or changes.
 struct HandlePlace(Held<PyVariable>);
 
-impl Place for HandlePlace {
-    fn load(&self) -> Option<Array> {
+impl HandlePlace {
+    /// Calls `f` with the value, unless the handle is a view.
+    fn with<R>(&self, f: impl FnOnce(&Array) -> R) -> Option<R> {
         match &*self.0.get().state.lock() {
-            State::Value(v) => Some(v.array().clone()),
-            State::Leaf(leaf) => Some(leaf.array()),
+            State::Value(v) => Some(f(v.array())),
+            State::Leaf(leaf) => Some(leaf.with_array(f)),
             State::View(_) => None,
         }
+    }
+}
+
+impl Place for HandlePlace {
+    fn load(&self) -> Option<Array> {
+        self.with(Array::clone)
     }
 
     fn store(&self, value: Option<Array>) -> Result<()> {
@@ -56,6 +70,19 @@ impl Place for HandlePlace {
 
     fn id(&self) -> (u8, u64) {
         (2, self.0.as_ptr() as u64)
+    }
+
+    fn difference(&self, was: u64) -> String {
+        let shape = self.with(|a| show_shape(a.shape())).unwrap_or_default();
+        match (was, self.state()) {
+            (0, _) => format!("a Variable of shape {shape} requires gradients now"),
+            (_, 0) => format!("a Variable of shape {shape} does not require gradients any more"),
+            _ => format!("a Variable of shape {shape} is a view or a leaf, and was not, or the other way round"),
+        }
+    }
+
+    fn has_layout(&self, layout: &Layout) -> bool {
+        self.with(|a| layout.is_like(a.layout())).unwrap_or(true)
     }
 
     fn state(&self) -> u64 {
@@ -89,7 +116,7 @@ fn _capture_begin(inputs: &Bound<'_, PyList>, handles: &Bound<'_, PyList>) -> Py
     let arrays = snapshots(inputs)?.iter().map(|v| v.array().clone()).collect::<Vec<_>>();
     let Some(on) = capture::begin(&arrays, places(handles)) else { return Ok(false) };
     capture::own_inputs(inputs.iter().map(|v| v.cast::<PyVariable>().map_or_else(|_| Vec::new(), ids)).collect());
-    ON.with_borrow_mut(|slot| *slot = Some((on, tape::next_number())));
+    ON.with_borrow_mut(|slot| *slot = Some(Begun { on, node: tape::next_number(), leaf: tape::next_leaf() }));
     Ok(true)
 }
 
@@ -247,13 +274,17 @@ fn _capture_finish<'py>(
     inputs: &Bound<'py, PyList>,
     handles: &Bound<'py, PyList>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let Some((on, since)) = ON.with_borrow_mut(Option::take) else {
+    let Some(Begun { on, node: since, leaf: first_leaf }) = ON.with_borrow_mut(Option::take) else {
         return Err(PyValueError::new_err("compile: no recording is on in this thread"));
     };
     guard("compile", || {
         let (outs, ins) = (snapshots(outputs)?, snapshots(inputs)?);
+        let mut leaves = HashSet::new();
         for out in outputs {
-            if matches!(&*out.cast::<PyVariable>()?.get().state.lock(), State::Leaf(leaf) if !leaf.requires_grad()) {
+            // The gradient of a leaf that was made in the call is new, unless there is another name of it.
+            if matches!(&*out.cast::<PyVariable>()?.get().state.lock(), State::Leaf(leaf)
+                if !leaf.requires_grad() && (leaf.id() < first_leaf || !leaves.insert(leaf.id())))
+            {
                 capture::refuse(|| "it returns another name of a value that was there before the call; return a copy (clone())".to_owned());
             }
         }
@@ -302,6 +333,11 @@ impl PyTrace {
             (Some(a), Some(b)) => difference(a, b),
             _ => Some("a recording was used up".to_owned()),
         }
+    }
+
+    /// Whether this is a recording of a program that is known.
+    fn is_recording_of(&self, known: &Bound<'_, PyProgram>) -> bool {
+        self.trace.lock().as_ref().is_some_and(|t| known.get().program.is_recorded_by(t))
     }
 
     /// Numbers of the arguments that must be the same objects in each call, because they are changed or share memory.
@@ -519,9 +555,9 @@ impl PyProgram {
         })
     }
 
-    /// Whether the states of the places are as recorded: gradients present or not, leaves frozen or not.
-    fn fits(&self) -> bool {
-        self.program.places_fit()
+    /// Why it does not fit the present states of parameters and gradients; None when it fits.
+    fn misfit(&self) -> Option<String> {
+        self.program.misfit()
     }
 
     /// The program for inference. The present values of parameters and buffers become constants, and there is no pullback.
@@ -582,6 +618,12 @@ fn sign<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &mut Found<'py>, d
         key.extend([b'V', kind, v.dtype() as u8]);
         key.push(u8::try_from(v.ndim()).unwrap_or(u8::MAX));
         v.shape().iter().for_each(|n| key.extend(n.to_le_bytes()));
+        // Sums of a strided array are in another order than those of a row-major one.
+        let is_contiguous = v.array().is_contiguous();
+        key.push(u8::from(is_contiguous));
+        if !is_contiguous {
+            v.array().layout().strides().iter().for_each(|s| key.extend(s.to_le_bytes()));
+        }
         found.handles.push(handle.clone());
         found.values.push(v);
         return Ok(true);
@@ -609,6 +651,22 @@ fn sign<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &mut Found<'py>, d
         key.push(b'D');
         let flat: Vec<Bound<'py, PyAny>> = d.iter().flat_map(|(k, v)| [k, v]).collect();
         return all(flat.len(), flat.into_iter(), key, found, depth);
+    } else if let Some(kind) = container_type(o)? {
+        key.push(b'C');
+        key.extend((kind.as_ptr() as usize).to_le_bytes());
+        // The caller keeps it alive.
+        found.keep.push(kind.into_any());
+        if o.cast::<PyTuple>().is_ok() {
+            let items = o.try_iter()?.collect::<PyResult<Vec<_>>>()?;
+            return all(items.len(), items.into_iter(), key, found, depth);
+        }
+        let held = o.cast::<PyDict>().cloned().or_else(|_| o.getattr("__dict__")?.cast_into::<PyDict>().map_err(PyErr::from))?;
+        let items: Vec<Bound<'py, PyAny>> = held.iter().flat_map(|(k, v)| [k, v]).collect();
+        return all(items.len(), items.into_iter(), key, found, depth);
+    } else if let Some(parts) = bounds(o)? {
+        key.push(b'R');
+        key.push(u8::from(o.cast::<PySlice>().is_ok()));
+        return all(parts.len(), parts.into_iter(), key, found, depth);
     } else if is_numpy_scalar(o)? {
         key.push(b'G');
         text(&o.get_type().name()?, key)?;
@@ -624,6 +682,31 @@ fn sign<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &mut Found<'py>, d
         found.keep.push(o.clone());
     }
     Ok(true)
+}
+
+/// The type of a named tuple, an `OrderedDict` or a frozen dataclass, whose items are signed one by one.
+fn container_type<'py>(o: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyType>>> {
+    let (py, kind) = (o.py(), o.get_type());
+    let is_container = if o.cast::<PyTuple>().is_ok() {
+        kind.hasattr(pyo3::intern!(py, "_fields"))?
+    } else if o.cast::<PyDict>().is_ok() {
+        kind.fully_qualified_name()?.to_cow()? == "collections.OrderedDict"
+    } else {
+        match kind.getattr_opt(pyo3::intern!(py, "__dataclass_params__"))? {
+            Some(params) => params.getattr(pyo3::intern!(py, "frozen"))?.is_truthy()? && o.hasattr(pyo3::intern!(py, "__dict__"))?,
+            None => false,
+        }
+    };
+    Ok(is_container.then_some(kind))
+}
+
+/// The bounds of a slice or a range.
+fn bounds<'py>(o: &Bound<'py, PyAny>) -> PyResult<Option<[Bound<'py, PyAny>; 3]>> {
+    if o.cast::<PySlice>().is_err() && o.cast::<PyRange>().is_err() {
+        return Ok(None);
+    }
+    let get = |name| o.getattr(name);
+    Ok(Some([get("start")?, get("stop")?, get("step")?]))
 }
 
 /// Whether `o` is a NumPy scalar, which, unlike an array, cannot be written to.
@@ -820,6 +903,7 @@ impl PyGuards {
                 let was = g.value.bind(py);
                 return Ok(Some(match g.now(py)? {
                     None => format!("{} is gone", g.name),
+                    Some(_) if matches!(g.content, Content::Count(_)) => format!("{} got or lost an attribute", g.name),
                     Some(now) if now.is(was) => format!("the content of {} has changed", g.name),
                     Some(now) => {
                         let (now, was) = (short(&now)?, short(was)?);

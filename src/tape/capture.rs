@@ -22,7 +22,7 @@ use super::primitive::{AttrSet, Operand, Primitive};
 use super::rule_call::RuleCall;
 use super::variable::Edge;
 use crate::array::{Array, DType, Layout, Scalar};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, show_shape};
 
 /// The number of a value of a program.
 pub type Slot = usize;
@@ -41,6 +41,20 @@ pub trait Place: Send + Sync {
     /// A program fits only while this is as it was: whether there is a gradient, whether a leaf requires one.
     fn state(&self) -> u64 {
         0
+    }
+    /// Whether two states differ in more than what steps of a program change.
+    fn is_changed_state(&self, was: u64, now: u64) -> bool {
+        was != now
+    }
+    /// What is different from this state, in words.
+    fn difference(&self, was: u64) -> String {
+        let _ = was;
+        "a value is in another state".to_owned()
+    }
+    /// Whether the value is laid out as in the recording. A strided value whose recording was row-major, or the other way round, needs a
+    /// recording of its own, because sums take its elements in another order.
+    fn has_layout(&self, layout: &Layout) -> bool {
+        self.load().is_none_or(|a| layout.is_like(a.layout()))
     }
     /// Whether a call that replaces the value may drop the old one early.
     fn may_drop(&self) -> bool {
@@ -452,6 +466,7 @@ impl Capturing {
         if FOREIGN.load(Ordering::Relaxed) != c.foreign {
             return Err(OTHER_THREAD.to_owned());
         }
+        c.refuse_changed_states();
         if let Some(reason) = c.refused.take() {
             return Err(reason);
         }
@@ -581,6 +596,21 @@ impl Capture {
                 Operand::Scalar(s) => Arg::Number(*s),
             })
             .collect()
+    }
+
+    /// Refuses a function that leaves parameters frozen or with hooks, or makes leaves of Variables, since a program does not. An argument
+    /// that becomes a leaf is another matter: the caller of the capture sees to it.
+    fn refuse_changed_states(&mut self) {
+        let is_own = |at: usize| self.owners.iter().any(|own| own.contains(&self.places[at].id()));
+        let changed = (0..self.places.len()).find(|&at| {
+            let (was, now) = (self.states[at], self.places[at].state());
+            self.places[at].is_changed_state(was, now) && !(was == 0 && self.places[at].id().0 == 2 && is_own(at))
+        });
+        if let Some(at) = changed
+            && self.refused.is_none()
+        {
+            self.refused = Some(format!("after it {}; do that outside", self.places[at].difference(self.states[at])));
+        }
     }
 
     /// Records how places changed since the last call, in an order that is the same for each recording.
@@ -865,6 +895,31 @@ pub(super) fn is_unique_but_for_capture(a: &Array) -> bool {
     a.is_contiguous() && a.storage().is_pooled() && a.storage().count() == 1 + held
 }
 
+fn leaf_state(leaf: &Leaf) -> u64 {
+    u64::from(leaf.requires_grad()) | u64::from(leaf.has_hooks()) << 1
+}
+
+/// What is different between two states of a leaf, in words.
+fn leaf_difference(leaf: &Leaf, was: u64, now: u64) -> String {
+    let what = match (was ^ now, now) {
+        (d, n) if d & 1 > 0 => {
+            if n & 1 > 0 {
+                "requires gradients now"
+            } else {
+                "was frozen"
+            }
+        }
+        (_, n) => {
+            if n & 2 > 0 {
+                "has a hook now"
+            } else {
+                "has lost its hook"
+            }
+        }
+    };
+    format!("a parameter of shape {} {what}", show_shape(&leaf.meta().shape))
+}
+
 /// The value of a leaf.
 pub struct LeafValue(pub Arc<Leaf>);
 
@@ -885,7 +940,15 @@ impl Place for LeafValue {
     }
 
     fn state(&self) -> u64 {
-        u64::from(self.0.requires_grad()) | u64::from(self.0.has_hooks()) << 1
+        leaf_state(&self.0)
+    }
+
+    fn difference(&self, was: u64) -> String {
+        leaf_difference(&self.0, was, self.state())
+    }
+
+    fn has_layout(&self, layout: &Layout) -> bool {
+        self.0.with_array(|a| layout.is_like(a.layout()))
     }
 }
 
@@ -907,7 +970,23 @@ impl Place for LeafGrad {
     }
 
     fn state(&self) -> u64 {
-        u64::from(self.0.with_grad(|_| ()).is_some())
+        leaf_state(&self.0) | u64::from(self.0.with_grad(|_| ()).is_some()) << 2
+    }
+
+    fn is_changed_state(&self, was: u64, now: u64) -> bool {
+        (was ^ now) & 3 != 0
+    }
+
+    fn difference(&self, was: u64) -> String {
+        if (was ^ self.state()) & 4 == 0 {
+            return leaf_difference(&self.0, was, self.state());
+        }
+        let (now, before) = if was & 4 == 0 { ("there", "None") } else { ("None", "there") };
+        format!("the gradient of a parameter of shape {} is {now}, it was {before}", show_shape(&self.0.meta().shape))
+    }
+
+    fn has_layout(&self, layout: &Layout) -> bool {
+        self.0.with_grad(|g| g.with_array(|a| layout.is_like(a.layout()))).unwrap_or(true)
     }
 
     fn may_drop(&self) -> bool {
