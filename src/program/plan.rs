@@ -37,7 +37,7 @@ fn can_fail(op: &Op) -> bool {
 pub(super) fn program(trace: Trace, pullback: Option<Pullback>) -> Result<Program> {
     let whole = Arc::new(trace.clone());
     let touched: std::collections::HashSet<usize> = trace.stores().collect();
-    let Trace { mut steps, mut sources, places, states, outputs, metas, inputs, .. } = trace;
+    let Trace { mut steps, mut sources, places, states, asked, outputs, metas, inputs, .. } = trace;
     let mut split = pullback.map(|p| p.split);
     let mut outputs = outputs;
     fold(&mut steps, &mut sources, &mut split, FOLDED_BYTES)?;
@@ -62,6 +62,7 @@ pub(super) fn program(trace: Trace, pullback: Option<Pullback>) -> Result<Progra
         constants: Vec::new(),
         places,
         states: Vec::new(),
+        asked,
         work: 0,
         outputs,
         split: None,

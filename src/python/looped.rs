@@ -301,7 +301,7 @@ fn behind(trace: &mut Trace, recorded: &Trace, first: usize, closed: usize) {
         }
     }
     trace.inputs += closed;
-    (trace.places, trace.states) = (Vec::new(), Vec::new());
+    (trace.places, trace.states, trace.asked) = (Vec::new(), Vec::new(), Vec::new());
 }
 
 /// Ends the recording of a step. Returns it, or the reason why the step cannot be run by the core.

@@ -171,6 +171,8 @@ pub struct Trace {
     pub places: Vec<Arc<dyn Place>>,
     /// The states of the places before the call.
     pub states: Vec<u64>,
+    /// Places whose state the function asked for, and what it was before the call.
+    pub asked: Vec<(Arc<dyn Place>, u64)>,
     /// Number of values.
     pub slots: usize,
     /// The results of the call.
@@ -292,6 +294,8 @@ struct Capture {
     before: HashMap<usize, Vec<(Array, Before)>>,
     places: Vec<Arc<dyn Place>>,
     states: Vec<u64>,
+    /// Places whose state the function asked for.
+    asked: HashSet<usize>,
     ids: HashMap<(u8, u64), usize>,
     /// The value of each place as the program knows it: its array, or `None` for an empty place.
     content: Vec<Option<Array>>,
@@ -429,6 +433,7 @@ pub fn begin_inside(inputs: &[Array], places: Vec<Arc<dyn Place>>, floor: u64) -
         before: HashMap::new(),
         places: Vec::new(),
         states: Vec::new(),
+        asked: HashSet::new(),
         ids: HashMap::new(),
         content: Vec::new(),
         inputs: inputs.len(),
@@ -671,6 +676,10 @@ impl Capture {
             aliased.extend(inputs().filter(|&i| all.iter().any(|(_, b)| foreign(i, b))));
         }
         aliased.sort_unstable();
+        let own = |at: usize| self.owners.iter().any(|own| own.contains(&self.places[at].id()));
+        let mut asked: Vec<usize> = self.asked.iter().copied().filter(|&at| !own(at)).collect();
+        asked.sort_by_key(|&at| self.places[at].id());
+        let asked = asked.into_iter().map(|at| (Arc::clone(&self.places[at]), self.states[at])).collect();
         let slots = self.metas.len();
         let mut trace = Trace {
             slots,
@@ -678,6 +687,7 @@ impl Capture {
             sources: self.sources,
             places: self.places,
             states: self.states,
+            asked,
             outputs,
             metas: self.metas,
             inputs: self.inputs,
@@ -730,6 +740,14 @@ pub(super) fn note_lifted(level: u64) {
             c.refused = Some("it reads a value that a transformation around it has lifted".to_owned());
         }
     });
+}
+
+/// Reports that the function asked for the state of a place: whether a leaf requires a gradient, whether there is one.
+#[inline]
+pub fn note_state(id: (u8, u64)) {
+    if is_anywhere() {
+        with(|c| c.asked.extend(c.ids.get(&id)));
+    }
 }
 
 /// Whether a capture of this thread knows the value in `a`, and it is not constant.

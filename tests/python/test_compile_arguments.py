@@ -395,3 +395,18 @@ def test_a_number_is_written_where_a_mask_is_true() -> None:
             x = tg.random.randn(4, 3)
             assert flat(run(x)) == flat(h(x))
         assert len(run.programs()) == replays, run.explain()
+
+
+def test_states_that_steer_a_function_are_guarded() -> None:
+    """Whether a parameter requires a gradient, or has one, decides what is computed, though nothing is computed with it."""
+    a, b = tg.ones(3).requires_grad_(), tg.ones(3).requires_grad_()
+
+    def f(x: Any) -> Any:
+        return x * (2 if a.requires_grad else 3) + (0 if b.grad is None else 1)
+
+    run = tg.compile(f)
+    for i in range(20):
+        a.requires_grad_(i % 10 < 5)
+        b.grad = None if i < 10 else tg.ones(3)
+        assert flat(run(tg.ones(3))) == flat(f(tg.ones(3)))
+    assert len(run.programs()) == 4, run.explain()
