@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import Variable
+from ._tree import is_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,6 +46,12 @@ _HARMLESS = frozenset({"fspath", "getpid"})
 def is_plain(x: Any) -> bool:
     """Whether a value is compared by equality rather than by identity."""
     return isinstance(x, _PLAIN) or (type(x) in (tuple, frozenset) and all(map(is_plain, x)))
+
+
+def _is_part(x: Any) -> bool:
+    """Whether a value is a parameter or a child of a Module."""
+    module = sys.modules.get("tapegrad.nn.parameter")
+    return is_module(x) or (module is not None and isinstance(x, module.Parameter))
 
 
 def _home(module: Any) -> str:
@@ -417,9 +424,11 @@ class _Walk:
         if type(held) is dict:
             self.guards.append(({name: held}, name, held, False, len(held), name))
             ours = any(_home(c.__module__) == _LIBRARY for c in type(x).__mro__)
-            for key in list(held):
-                if self.watch.dynamic or key in self.watch.names or (ours and (key.startswith("_") or key == "training")):
-                    self.note(held, key, held[key], f"{name}.{key}")
+            for key, value in list(held.items()):
+                # Modules look up their parameters and children under names that no code shows.
+                own = ours and (key.startswith("_") or key == "training" or _is_part(value))
+                if own or self.watch.dynamic or key in self.watch.names:
+                    self.note(held, key, value, f"{name}.{key}")
         for c in type(x).__mro__:
             slots = vars(c).get("__slots__", ())
             for slot in (slots,) if isinstance(slots, str) else slots:

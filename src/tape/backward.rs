@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 
 /// Options of a backward pass.
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "options that have nothing to do with each other")]
 pub struct BackwardOptions {
     /// Keep the graph for another pass.
     pub retain_graph: bool,

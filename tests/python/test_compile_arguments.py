@@ -410,3 +410,46 @@ def test_states_that_steer_a_function_are_guarded() -> None:
         b.grad = None if i < 10 else tg.ones(3)
         assert flat(run(tg.ones(3))) == flat(f(tg.ones(3)))
     assert len(run.programs()) == 4, run.explain()
+
+
+def _dict() -> tuple[nn.Module, Any, Any]:
+    d = nn.ParameterDict({"a": nn.Parameter(tg.ones(3))})
+    return d, lambda x: x * d["a"], lambda new: d.__setitem__("a", new(3))
+
+
+def _list() -> tuple[nn.Module, Any, Any]:
+    parts = nn.ParameterList([nn.Parameter(tg.ones(3))])
+    return parts, lambda x: sum(x * p for p in parts), lambda new: parts.__setitem__(0, new(3))
+
+
+def _recurrent() -> tuple[nn.Module, Any, Any]:
+    rnn = nn.LSTM(3, 2)
+    return rnn, lambda x: rnn(x.reshape(1, 3))[0], lambda new: setattr(rnn, "weight_ih_l0", new(8, 3))
+
+
+def _all_parameters() -> tuple[nn.Module, Any, Any]:
+    net = nn.Linear(3, 2)
+    net.scale = nn.Parameter(tg.ones(3))  # type: ignore[assignment]
+    return net, lambda x: x + sum(p.sum() for p in net.parameters()), lambda new: setattr(net, "scale", new(3))
+
+
+def _children() -> tuple[nn.Module, Any, Any]:
+    net = nn.ModuleDict({"a": nn.Linear(3, 3)})
+
+    def change(new: Any) -> None:
+        net["a"] = nn.Linear(3, 3)
+        net["a"].bias = new(3)
+
+    return net, lambda x: sum(m(x) for m in net.values()), change
+
+
+@pytest.mark.parametrize("make", [_dict, _list, _recurrent, _all_parameters, _children])
+def test_parts_of_modules_that_no_code_names(make: Any) -> None:
+    _, f, change = make()
+    run = tg.compile(lambda x: f(x))
+    for i in range(12):
+        if i == 6:
+            change(lambda *shape: nn.Parameter(tg.random.randn(*shape)))
+        x = tg.random.randn(3)
+        assert flat(run(x)) == flat(f(x))
+    assert len(run.programs()) == 2, run.explain()
