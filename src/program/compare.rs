@@ -43,8 +43,8 @@ fn same_number(a: Arg, b: Arg) -> bool {
 /// A step as text: equal steps have equal texts. Places are named by their ids.
 fn show(trace: &Trace, op: &Op) -> String {
     match op {
-        Op::Store(at) => format!("a new {}", show_place(trace, *at)),
-        Op::Clear(at) => format!("no more {}", show_place(trace, *at)),
+        Op::Store(at) => format!("storing the {}", show_place(trace, *at)),
+        Op::Clear(at) => format!("clearing the {}", show_place(trace, *at)),
         op => format!("{op:?}"),
     }
 }

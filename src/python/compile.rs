@@ -904,6 +904,9 @@ impl PyGuards {
                 return Ok(Some(match g.now(py)? {
                     None => format!("{} is gone", g.name),
                     Some(_) if matches!(g.content, Content::Count(_)) => format!("{} got or lost an attribute", g.name),
+                    Some(now) if now.cast::<PyVariable>().is_ok() && was.cast::<PyVariable>().is_ok() => {
+                        format!("{} is another Variable than before", g.name)
+                    }
                     Some(now) if now.is(was) => format!("the content of {} has changed", g.name),
                     Some(now) => {
                         let (now, was) = (short(&now)?, short(was)?);
