@@ -198,6 +198,16 @@ impl Generator {
     }
 
     /// The present state, for [`Generator::rewind`].
+    ///
+    /// ```
+    /// use tapegrad::ops::random::Generator;
+    /// let generator = Generator::new(7);
+    /// let mark = generator.mark();
+    /// let first = generator.randn(&[3], None)?.array().to_vec::<f32>();
+    /// generator.rewind(&mark);
+    /// assert_eq!(generator.randn(&[3], None)?.array().to_vec::<f32>(), first);
+    /// # Ok::<(), tapegrad::Error>(())
+    /// ```
     #[must_use]
     pub fn mark(&self) -> Mark {
         let state = self.state_array();

@@ -605,28 +605,33 @@ impl PyProgram {
     }
 }
 
+/// [`sign`] for a Variable. False if it is inside a transformation.
+fn sign_variable<'py>(handle: &Bound<'py, PyVariable>, key: &mut Vec<u8>, found: &mut Found<'py>) -> bool {
+    let v = handle.get().snapshot();
+    let kind = match v.edge().key() {
+        EdgeKey::None => b'n',
+        EdgeKey::Leaf(_) => b'l',
+        EdgeKey::Node(..) => b't',
+        EdgeKey::Lifted(_) => return false,
+    };
+    key.extend([b'V', kind, v.dtype() as u8]);
+    key.push(u8::try_from(v.ndim()).unwrap_or(u8::MAX));
+    v.shape().iter().for_each(|n| key.extend(n.to_le_bytes()));
+    // Sums of a strided array are in another order than those of a row-major one.
+    let is_contiguous = v.array().is_contiguous();
+    key.push(u8::from(is_contiguous));
+    if !is_contiguous {
+        v.array().layout().strides().iter().for_each(|s| key.extend(s.to_le_bytes()));
+    }
+    found.handles.push(handle.clone());
+    found.values.push(v);
+    true
+}
+
 /// Appends what distinguishes `o` from other arguments to `key`, and its Variables to `found`. False if `o` must be converted first.
 fn sign<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &mut Found<'py>, depth: usize) -> PyResult<bool> {
     if let Ok(handle) = o.cast::<PyVariable>() {
-        let v = handle.get().snapshot();
-        let kind = match v.edge().key() {
-            EdgeKey::None => b'n',
-            EdgeKey::Leaf(_) => b'l',
-            EdgeKey::Node(..) => b't',
-            EdgeKey::Lifted(_) => return Ok(false),
-        };
-        key.extend([b'V', kind, v.dtype() as u8]);
-        key.push(u8::try_from(v.ndim()).unwrap_or(u8::MAX));
-        v.shape().iter().for_each(|n| key.extend(n.to_le_bytes()));
-        // Sums of a strided array are in another order than those of a row-major one.
-        let is_contiguous = v.array().is_contiguous();
-        key.push(u8::from(is_contiguous));
-        if !is_contiguous {
-            v.array().layout().strides().iter().for_each(|s| key.extend(s.to_le_bytes()));
-        }
-        found.handles.push(handle.clone());
-        found.values.push(v);
-        return Ok(true);
+        return Ok(sign_variable(handle, key, found));
     }
     if o.is_none() {
         key.push(b'N');
@@ -656,12 +661,7 @@ fn sign<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &mut Found<'py>, d
         key.extend((kind.as_ptr() as usize).to_le_bytes());
         // The caller keeps it alive.
         found.keep.push(kind.into_any());
-        if o.cast::<PyTuple>().is_ok() {
-            let items = o.try_iter()?.collect::<PyResult<Vec<_>>>()?;
-            return all(items.len(), items.into_iter(), key, found, depth);
-        }
-        let held = o.cast::<PyDict>().cloned().or_else(|_| o.getattr("__dict__")?.cast_into::<PyDict>().map_err(PyErr::from))?;
-        let items: Vec<Bound<'py, PyAny>> = held.iter().flat_map(|(k, v)| [k, v]).collect();
+        let items = container_items(o)?;
         return all(items.len(), items.into_iter(), key, found, depth);
     } else if let Some(parts) = bounds(o)? {
         key.push(b'R');
@@ -698,6 +698,15 @@ fn container_type<'py>(o: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyTy
         }
     };
     Ok(is_container.then_some(kind))
+}
+
+/// The items of a container that has a [`container_type`].
+fn container_items<'py>(o: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    if o.cast::<PyTuple>().is_ok() {
+        return o.try_iter()?.collect();
+    }
+    let held = o.cast::<PyDict>().cloned().or_else(|_| o.getattr("__dict__")?.cast_into::<PyDict>().map_err(PyErr::from))?;
+    Ok(held.iter().flat_map(|(k, v)| [k, v]).collect())
 }
 
 /// The bounds of a slice or a range.
