@@ -21,17 +21,19 @@ from typing import TYPE_CHECKING, Any, overload
 
 from . import _core
 from ._core import Variable
-from ._tree import LEAF, Structure, flatten, is_module, tree_map, unflatten
+from ._tree import LEAF, Structure, flatten, is_module, unflatten
 from ._watch import Watch, guards, is_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 __all__ = ["Compiled", "compile"]
 
 #: How many programs a function keeps for one signature, and for all signatures together.
 _VARIANTS = 8
 _SIGNATURES = 64
+#: From so many objects of one type on, the reason why new ones are recorded anew is told.
+_OBJECTS = 4
 #: After so many failed recordings of a signature its calls run in Python for good.
 _ATTEMPTS = 3
 #: How deep in nested arguments a dataclass counts by what it holds, as in the core.
@@ -47,6 +49,10 @@ class _Recording:
         self.trace, self.watch, self.structure, self.results, self.changed = trace, watch, structure, results, changed
         #: Dicts of plain values among the results, which the garbage collector does not list.
         self.dicts: list[Any] = []
+        #: The contents of guarded NumPy arrays whose memory the program reads in each call.
+        self.contents: dict[int, bytes] = {}
+        #: Arguments that the function makes leaves, and which result is the gradient that they got.
+        self.leaves: list[tuple[int, int | None]] = []
         #: Why a replay would have other results than the function: these are views, which change with their base.
         self.shared: str | None = None
 
@@ -55,7 +61,7 @@ class _Recording:
         reason: str | None = self.trace.difference(other.trace)
         if reason is not None:
             return reason
-        if self.structure != other.structure or len(self.results) != len(other.results):
+        if self.structure != other.structure or len(self.results) != len(other.results) or self.leaves != other.leaves:
             return "the results are nested in another way than in the call before"
         if any(a is b for a, b in zip(self.dicts, other.dicts, strict=True)):
             return "it returns one dict in each call; return a new one"
@@ -67,68 +73,119 @@ class _Recording:
 
 
 def _refill(x: Any, arguments: Any, depth: int = 0) -> Any:
-    """An argument with other Variables, in the order and to the depth in which a signature lists them."""
+    """An argument with other Variables, in the order in which a signature lists them."""
     if isinstance(x, Variable):
         return next(arguments)
-    if type(x) is dict:
-        return {k: _refill(v, arguments, depth + 1) for k, v in x.items()}
-    if type(x) in (list, tuple):
-        return type(x)(_refill(item, arguments, depth + 1) for item in x)
-    if depth <= _DEPTH and (isinstance(x, (dict, list)) or hasattr(x, "_fields") or _is_record(x)):
-        return _refill_object(x, arguments, depth)
-    return x
+    items = _items(x, depth)
+    return x if items is None else _rebuilt(x, [_refill(item, arguments, depth + 1) for item in items])
 
 
-def _refill_object(x: Any, arguments: Any, depth: int) -> Any:
-    """A copy of a named tuple, of a dict or list of another class, or of a dataclass, with other Variables."""
+def _items(x: Any, depth: int) -> list[Any] | None:
+    """The items of a container that a signature takes apart at this depth, attributes as a dict; None for anything else."""
+    kind = type(x)
+    if kind is slice:
+        return [x.start, x.stop, x.step]
+    if kind in (list, tuple, dict):
+        return _parts(x)
+    is_record = dataclasses.is_dataclass(kind)
+    is_container = is_record or isinstance(x, (dict, list)) or (isinstance(x, tuple) and hasattr(kind, "_fields"))
+    if depth > _DEPTH or not is_container or hasattr(kind, "named_parameters"):
+        return None
+    if hasattr(x, "__dict__"):
+        return [*_parts(x), vars(x)]
+    return [*_parts(x), *(getattr(x, f.name, None) for f in dataclasses.fields(kind))] if is_record else _parts(x)
+
+
+def _parts(x: Any) -> list[Any]:
+    if isinstance(x, dict):
+        return [part for item in x.items() for part in item]
+    return list(x) if isinstance(x, (list, tuple)) else []
+
+
+def _rebuilt(x: Any, items: list[Any]) -> Any:
+    """A container like ``x`` with these items."""
+    kind = type(x)
+    if kind in (list, tuple):
+        return kind(items)
+    if kind is dict:
+        return dict(zip(items[::2], items[1::2], strict=True))
+    if kind is slice:
+        return slice(*items)
     if isinstance(x, tuple):
-        return type(x)(*(_refill(item, arguments, depth + 1) for item in x))
-    out = copy.copy(x)
+        return kind._make(items[: len(x)])
+    new = copy.copy(x)
     if isinstance(x, dict):
-        dict.update(out, {k: _refill(v, arguments, depth + 1) for k, v in x.items()})
+        dict.update(new, zip(items[: 2 * len(x) : 2], items[1 : 2 * len(x) : 2], strict=True))
     elif isinstance(x, list):
-        out[:] = [_refill(item, arguments, depth + 1) for item in x]
-    held = getattr(x, "__dict__", None)
-    if held is not None:
-        for name, value in held.items():
-            object.__setattr__(out, name, _refill(value, arguments, depth + 2))
-    elif _is_record(x):
-        for f in dataclasses.fields(x):
-            object.__setattr__(out, f.name, _refill(getattr(x, f.name), arguments, depth + 1))
-    return out
+        new[:] = items[: len(x)]
+    names = [f.name for f in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
+    held = items[-1] if hasattr(x, "__dict__") else dict(zip(names, items[-len(names) :] if names else [], strict=True))
+    for name, value in held.items():
+        object.__setattr__(new, name, value)
+    return new
 
 
-def _is_record(x: Any) -> bool:
-    """Whether a value is a dataclass whose arrays count as arguments."""
-    return dataclasses.is_dataclass(x) and not isinstance(x, type) and not hasattr(type(x), "named_parameters")
+class _Contents:
+    """The containers among the arguments of a call, and what they hold."""
+
+    def __init__(self, args: Any, kwargs: Any) -> None:
+        self._found: list[tuple[Any, int, list[Any]]] = []
+        self._add(args, 0)
+        self._add(kwargs, 0)
+        self.ids = {id(x) for x, _, _ in self._found}
+
+    def _add(self, x: Any, depth: int) -> None:
+        if (items := _items(x, depth)) is not None:
+            self._found.append((x, depth, items))
+            for item in items:
+                self._add(item, depth + 1)
+
+    def changed(self) -> bool:
+        """Whether one of them holds other objects now."""
+        for x, depth, was in self._found:
+            now = _items(x, depth) or []
+            if len(now) != len(was) or any(a is not b for a, b in zip(now, was, strict=True)):
+                return True
+        return False
 
 
-def _contents(x: Any, into: list[Any], depth: int = 0) -> list[Any]:
-    """The containers in an argument and what they hold, in order."""
-    into.append(x)
-    if isinstance(x, dict):
-        into.append(len(x))
-        for k, v in x.items():
-            into.append(k)
-            _contents(v, into, depth + 1)
-    elif isinstance(x, (list, tuple)):
-        into.append(len(x))
-        for v in x:
-            _contents(v, into, depth + 1)
-    elif _is_record(x) and depth < _DEPTH:
-        for f in dataclasses.fields(x):
-            _contents(getattr(x, f.name, None), into, depth + 1)
-    return into
+class _Call:
+    """A call that is recorded."""
 
+    def __init__(self, args: Any, kwargs: Any, arguments: list[Any], made: list[Variable]) -> None:
+        self.args, self.kwargs, self.arguments = args, kwargs, arguments
+        self.contents = _Contents(args, kwargs)
+        #: Arguments that had no gradient.
+        self.fresh = [i for i, v in enumerate(arguments) if not v.requires_grad]
+        self.living = _core._Living()
+        # Nobody but the function sees the Variables that stand for arrays, so they hold no state.
+        mine = {id(v) for v in made}
+        #: The Variables whose values and gradients are state.
+        self.handles = [v for v in self.living.variables if id(v) not in mine]
 
-def _same_contents(a: list[Any], b: list[Any]) -> bool:
-    return len(a) == len(b) and all(x is y or (is_plain(x) and type(x) is type(y) and x == y) for x, y in zip(a, b, strict=True))
+    def forget(self) -> None:
+        """Drops all objects: the traceback of an error keeps the call."""
+        self.handles.clear()
+        self.living.forget()
 
 
 def _without_values(call: tuple[Any, Any]) -> tuple[Any, Any]:
     """The arguments of a call with a small Variable in place of each: `_refill` finds the places, and the memory is free."""
     args, kwargs = call
     return _refill(args, _Empty()), _refill(kwargs, _Empty())
+
+
+def _with_variables(x: Any, made: list[Variable], depth: int = 0) -> Any:
+    """An argument with Variables, which are added to ``made``, for NumPy arrays and those of other libraries."""
+    if (items := _items(x, depth)) is not None:
+        new = [_with_variables(item, made, depth + 1) for item in items]
+        return x if all(a is b for a, b in zip(items, new, strict=True)) else _rebuilt(x, new)
+    is_array = hasattr(x, "__array__") or hasattr(x, "__dlpack__")
+    is_number = type(x).__module__ == "numpy" and not hasattr(x, "__setitem__")
+    if not is_array or is_number or isinstance(x, Variable):
+        return x
+    made.append(_core.asarray(x))
+    return made[-1]
 
 
 class _Empty:
@@ -154,19 +211,18 @@ class _Variant:
         #: Whether the function may catch an error that a step raises: then the function itself runs when a step fails.
         self.catches = recording.watch.catches
         self.replays = recording.shared is None
+        self.contents, self.leaves = recording.contents, recording.leaves
         self.program = recording.trace.program()
         self.structure, self.results = recording.structure, recording.results
         #: Whether the result is one Variable and nothing else, the most common case.
-        self.single = self.structure == LEAF and self.results[0][0] == "slot"
+        self.single = self.structure == LEAF and self.results[0][0] == "slot" and not self.leaves
 
     def broken(self, arguments: list[Any]) -> str | None:
         """The first guard that does not hold now, in words; None when the program may run."""
         for i, v in self.fixed:
             if arguments[i] is not v:
                 return f"argument {i} is another Variable, and it is changed or shares memory with another one"
-        reason: str | None = self.guards.broken()
-        if reason is None and not self.program.fits():
-            reason = "a gradient is there that was not there before, or the other way round, or a parameter was frozen or freed"
+        reason: str | None = self.guards.broken() or self.program.misfit()
         return reason
 
     def again(self, arguments: list[Variable]) -> list[Variable]:
@@ -190,6 +246,11 @@ class _Variant:
     def result(self, values: list[Variable], arguments: list[Any]) -> Any:
         """The result of a call: new Variables, arguments, gradients and constants, nested as in the recording."""
         of = {"slot": values, "argument": arguments}
+        for i, at in self.leaves:
+            arguments[i].requires_grad_()
+            arguments[i].grad = None if at is None else values[at]
+        if self.leaves:
+            of["argument gradient"] = [v.grad for v in arguments]
         found = [of[kind][what] if kind in of else what.grad if kind == "gradient" else what for kind, what in self.results]
         return unflatten(self.structure, found)
 
@@ -222,13 +283,21 @@ def _outer_state(living: _core._Living) -> list[tuple[str, Any]]:
     ]
 
 
-def _guarded(recording: Any, found: list[Any], arrays: list[tuple[Any, int]]) -> tuple[Any, str | None]:
+def _guarded(
+    recording: Any, found: list[Any], arrays: list[tuple[Any, int]], variants: Sequence[_Variant] | None = None
+) -> tuple[Any, str | None]:
     """The guards of a function, or the reason why it cannot be guarded."""
-    drop = set()
+    drop, same = set(), [v for v in variants or () if arrays and recording.trace.is_recording_of(v.program)]
     for array, at in arrays:
         memory = getattr(array, "__array_interface__", None)
         if memory and recording.trace.reads(memory["data"][0], array.nbytes):
-            drop.add(at)  # a replay reads this memory in each call
+            # A replay reads this memory in each call. The function may read it by NumPy, too, unless it gave the same program
+            # when the array had another content.
+            content = found[at][4]
+            if variants is None or content == b"" or any(v.contents.get(id(array), content) != content for v in same):
+                drop.add(at)
+            else:
+                recording.contents[id(array)] = content
         elif found[at][4] == b"" and memoryview(array).nbytes:
             return None, f"it reads {found[at][5]}, a large array that is no Variable; make a Variable of it"
     checked = _core._Guards([(*g[:4], None, g[5]) if i in drop else g for i, g in enumerate(found)])
@@ -277,32 +346,19 @@ class Compiled(_core._Table):
         if _core._is_capturing():
             return self._function(*args, **kwargs)
         signature = _core._signature(args, kwargs)
-        converted_now = signature is None
+        made: list[Variable] = []
         if signature is None:
-            converted = self._converted(args, kwargs)
-            if converted is None:
+            args, kwargs = _with_variables(args, made), _with_variables(kwargs, made)
+            signature = _core._signature(args, kwargs)
+            if signature is None:  # a value is inside a transformation
                 return self._function(*args, **kwargs)
-            args, kwargs, signature = converted
         key, arguments, keep = signature
         site = self._sites.get(key)
-        if converted_now and site is not None:
+        if made and site is not None:
             for variant in site.variants:
                 if variant.replays and variant.broken(arguments) is None:
                     return variant.run(arguments)
-        return self._learn(key, site, arguments, keep, args, kwargs)
-
-    @staticmethod
-    def _converted(args: Any, kwargs: Any) -> Any:
-        """The arguments with Variables for NumPy arrays; None when a value is inside a transformation."""
-
-        def one(x: Any) -> Any:
-            is_array = hasattr(x, "__array__") or hasattr(x, "__dlpack__")
-            is_number = type(x).__module__ == "numpy" and not hasattr(x, "__setitem__")
-            return _core.asarray(x) if is_array and not isinstance(x, Variable) and not is_number else x
-
-        args, kwargs = tuple(tree_map(one, a) for a in args), {k: tree_map(one, v) for k, v in kwargs.items()}
-        signature = _core._signature(args, kwargs)
-        return None if signature is None else (args, kwargs, signature)
+        return self._learn(key, site, arguments, keep, args, kwargs, made)
 
     def _plain(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the function itself after a step of its program has failed: the function may catch the error."""
@@ -320,9 +376,12 @@ class Compiled(_core._Table):
             self._warned = True
             warnings.warn(f"tg.compile: {text}", RuntimeWarning, stacklevel=4)
 
-    def _learn(self, key: bytes, site: _Site | None, arguments: list[Any], keep: Any, args: Any, kwargs: Any) -> Any:
-        """Runs the function in Python, and records the run where that may give a program."""
+    def _learn(
+        self, key: bytes, site: _Site | None, arguments: list[Any], keep: Any, args: Any, kwargs: Any, made: list[Variable]
+    ) -> Any:
+        """Runs the function in Python, and records the run where that may give a program. ``made`` stand for arrays."""
         if site is None:
+            self._say_if_alike(keep)
             if len(self._sites) >= _SIGNATURES:
                 self._say(f"more than {_SIGNATURES} signatures: calls with further ones run in Python")
                 self._warn(
@@ -332,7 +391,6 @@ class Compiled(_core._Table):
                 return self._function(*args, **kwargs)
             site = self._sites[key] = _Site(key)
             site.keep = keep
-            self._notice_new_objects()
         site.calls += 1
         if site.calls == 1:
             return self._function(*args, **kwargs)
@@ -350,19 +408,20 @@ class Compiled(_core._Table):
         if not _RECORDING.acquire(blocking=False):
             return self._function(*args, **kwargs)
         try:
-            return self._record(site, arguments, args, kwargs)
+            return self._record(site, arguments, args, kwargs, made)
         finally:
             _RECORDING.release()
 
-    def _notice_new_objects(self) -> None:
-        """Explains why nothing is recorded when each call gets new objects that count by identity."""
-        held = [[x for x in site.keep if not isinstance(x, type)] for site in self._sites.values() if site.calls <= 1]
-        new = [type(objects[0]).__name__ for objects in held if objects]
-        if len(new) > _ATTEMPTS:
-            self._say(
-                f"not replayed: calls get new objects ({new[-1]}) as arguments, which count by identity; pass the same one, or "
-                "put arrays and numbers in a tuple, list, dict, named tuple or dataclass"
-            )
+    def _say_if_alike(self, keep: list[Any]) -> None:
+        """Says that earlier calls were given other objects of the type of an argument, if these were many."""
+        for i, new in enumerate(keep):
+            others = {id(s.keep[i]) for s in self._sites.values() if i < len(s.keep) and type(s.keep[i]) is type(new)}
+            if len(others) >= _OBJECTS and not isinstance(new, type):
+                kind = type(new).__name__
+                self._say(
+                    f"each call has another {kind} among its arguments, and such objects are the same only if they are one "
+                    "object: pass what it holds in a tuple, a dict, a named tuple or a dataclass"
+                )
 
     def _fail(self, site: _Site, reason: str) -> None:
         site.first = None
@@ -371,48 +430,46 @@ class Compiled(_core._Table):
         if site.failures >= _ATTEMPTS:
             site.given_up = reason
 
-    def _record(self, site: _Site, arguments: list[Any], args: Any, kwargs: Any) -> Any:
+    def _record(self, site: _Site, arguments: list[Any], args: Any, kwargs: Any, made: list[Variable]) -> Any:
         collects = gc.isenabled()
         # The garbage collector may run callbacks and finalizers at any moment: they are not part of the function.
         gc.disable()
-        living = _core._Living()
+        call = _Call(args, kwargs, arguments, made)
         try:
-            before = _outer_state(living)
-            if not _core._capture_begin(arguments, living.variables):
+            before = _outer_state(call.living)
+            if not _core._capture_begin(arguments, call.handles):
                 return self._function(*args, **kwargs)
             try:
-                return self._recorded(site, arguments, (args, kwargs), before, living)
+                return self._recorded(site, call, before)
             finally:
                 _core._capture_abort()  # drops a recording that an error has ended
         finally:
-            # The traceback of an error keeps this frame, which must not keep all objects of the process.
-            living.forget()
+            call.forget()
             if collects:
                 gc.enable()
 
-    def _recorded(self, site: _Site, arguments: list[Any], call: tuple[Any, Any], before: Any, living: _core._Living) -> Any:
+    def _recorded(self, site: _Site, call: _Call, before: Any) -> Any:
         """Runs the function under a recording that has begun, and ends the recording."""
-        given = _contents(call, [])
-        containers = {id(x) for x in given if isinstance(x, (dict, list, tuple)) or _is_record(x)}
-        profile, watch = sys.getprofile(), Watch(self._function, site.keep, living, containers)
+        profile, watch = sys.getprofile(), Watch(self._function, site.keep, call.living, call.contents.ids)
         try:
             found = None if site.first is None else guards(site.first.watch)
             sys.setprofile(watch)
-            result = self._function(*call[0], **call[1])
+            result = self._function(*call.args, **call.kwargs)
         finally:
             sys.setprofile(profile)
-        if not _same_contents(given, _contents(call, [])):
-            _core._capture_refuse("it changes the contents of an argument")
-        for was, now in zip(before, _outer_state(living), strict=True):
+        for was, now in zip(before, _outer_state(call.living), strict=True):
             if was[1] != now[1]:
                 _core._capture_refuse(f"it changes {was[0]}; do that outside")
-        recording = self._end(site, arguments, result, watch, living)
+        if call.contents.changed():
+            _core._capture_refuse("it changes the contents of an argument; return a new list, dict or object instead")
+        recording = self._end(site, call, result, watch)
         if recording is not None:
-            self._compare(site, recording, found, arguments, call)
+            self._compare(site, recording, found, call)
         return result
 
-    def _end(self, site: _Site, arguments: list[Any], result: Any, watch: Watch, living: _core._Living) -> _Recording | None:
+    def _end(self, site: _Site, call: _Call, result: Any, watch: Watch) -> _Recording | None:
         """Ends a recording and returns it; None when it cannot be replayed."""
+        arguments, living = call.arguments, call.living
         found: list[Any] = []
         try:
             structure = flatten(result, found)
@@ -420,53 +477,45 @@ class Compiled(_core._Table):
             self._fail(site, f"its result cannot be taken apart: {type(error).__name__}: {error}")
             return None
         slots: list[Variable] = []
-        results: list[Any] = []
-        for x in found:
-            if (at := next((i for i, v in enumerate(arguments) if v is x), None)) is not None:
-                results.append(("argument", at))
-            elif (at := next((i for i, v in enumerate(slots) if v is x), None)) is not None:
-                results.append(("slot", at))
-            elif isinstance(x, Variable) and (owner := _core._gradient_owner(x, living.variables)) is not None:
-                results.append(("gradient", owner))
-            elif isinstance(x, Variable) and x not in living:
-                results.append(("slot", len(slots)))
-                slots.append(x)
-            else:
-                results.append(("constant", x))
+        leaves = _made_leaves([(i, arguments[i]) for i in call.fresh], slots)
+        results = _sources(found, call, leaves, slots)
         if any(s.kind == "module" for s in _walk(structure)):
             _core._capture_refuse("it returns a Module")
         reason = _unlike(result, living)
         if reason is not None:
             _core._capture_refuse(reason)
         shared = _shared(slots, living)
-        kept = _escaped(living, [x for x in found if isinstance(x, Variable)])
+        kept = _escaped(living, [*slots, *(x for x in found if isinstance(x, Variable))])
         if kept is not None:
-            _core._capture_refuse(f"it keeps a new Variable of shape {kept.shape} outside of its results")
-        trace = _core._capture_finish(slots, arguments, living.variables)
+            _core._capture_refuse(
+                f"it keeps a new Variable of shape {kept.shape} outside of its results; return it, or write it into a "
+                "Variable that was there before (x[...] = new)"
+            )
+        trace = _core._capture_finish(slots, arguments, call.handles)
         if isinstance(trace, str):
             self._fail(site, trace)
             return None
         named = {id(value) for value in watch.named()}
         changed = [i for i, v in enumerate(arguments) if id(v) in named or trace.changes(v)]
         recording = _Recording(trace, watch, structure, results, changed)
-        recording.dicts, recording.shared = list(_plain_dicts(result)), shared
+        recording.dicts, recording.shared, recording.leaves = list(_plain_dicts(result)), shared, leaves
         return recording
 
-    def _compare(self, site: _Site, recording: _Recording, found: Any, arguments: list[Any], call: tuple[Any, Any]) -> None:
+    def _compare(self, site: _Site, recording: _Recording, found: Any, call: _Call) -> None:
         """Compares two recordings and makes a program of the second one when they are equal."""
         first, site.first = site.first, recording
         if first is None:
             return
         reason = first.difference(recording) or recording.watch.beyond(first.watch)
         if reason is None:
-            guarded, reason = _guarded(recording, *found)
+            guarded, reason = _guarded(recording, found[0], found[1], site.variants)
         if reason is not None:
             self._fail(site, reason)
             # The next call is compared with this one; a recording that nothing is compared with would keep its values.
             site.first = recording if site.given_up is None else None
             return
         site.first = None
-        variant = _Variant(recording, guarded, arguments, (self._function, *_without_values(call)))
+        variant = _Variant(recording, guarded, call.arguments, (self._function, *_without_values((call.args, call.kwargs))))
         site.variants.append(variant)
         if variant.replays:
             self._add(site.key, variant)
@@ -559,6 +608,39 @@ def _unlike(result: Any, living: _core._Living) -> str | None:
         items = result.values() if isinstance(result, dict) else result
         return next((reason for item in items if (reason := _unlike(item, living)) is not None), None)
     return None
+
+
+def _made_leaves(arguments: list[tuple[int, Variable]], slots: list[Variable]) -> list[tuple[int, int | None]]:
+    """The arguments, with their numbers, that are leaves now, and where ``slots`` has their gradients, which are added there."""
+    leaves: list[tuple[int, int | None]] = []
+    for i, v in arguments:
+        if v.is_leaf and v.requires_grad:
+            if v.grad is not None:
+                slots.append(v.grad)
+            leaves.append((i, None if v.grad is None else len(slots) - 1))
+    return leaves
+
+
+def _sources(found: list[Any], call: _Call, leaves: list[tuple[int, int | None]], slots: list[Variable]) -> list[tuple[str, Any]]:
+    """Where each result comes from. New Variables are added to ``slots``."""
+    arguments = call.arguments
+    made = [arguments[i] for i, at in leaves if at is not None]
+    results: list[tuple[str, Any]] = []
+    for x in found:
+        if (at := next((i for i, v in enumerate(arguments) if v is x), None)) is not None:
+            results.append(("argument", at))
+        elif isinstance(x, Variable) and (owner := _core._gradient_owner(x, made)) is not None:
+            results.append(("argument gradient", next(i for i, v in enumerate(arguments) if v is owner)))
+        elif (at := next((i for i, v in enumerate(slots) if v is x), None)) is not None:
+            results.append(("slot", at))
+        elif isinstance(x, Variable) and (owner := _core._gradient_owner(x, call.handles)) is not None:
+            results.append(("gradient", owner))
+        elif isinstance(x, Variable) and x not in call.living:
+            results.append(("slot", len(slots)))
+            slots.append(x)
+        else:
+            results.append(("constant", x))
+    return results
 
 
 def _plain_dicts(result: Any) -> Iterator[Any]:

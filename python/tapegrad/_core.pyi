@@ -31,6 +31,7 @@ __all__ = [
     "_Living",
     "_LoopBody",
     "_LoopTrace",
+    "_Mark",
     "_Program",
     "_Table",
     "_Trace",

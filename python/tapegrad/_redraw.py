@@ -26,21 +26,21 @@ class Draws:
 
     def __init__(self) -> None:
         self._generator: Any = _core.manual_seed.__self__  # type: ignore[attr-defined]
-        self._state = self._generator.get_state()
+        self._mark = self._generator._mark()
         self._now: list[Any] = []
 
     def __enter__(self) -> None:
-        self._now.append(self._generator.get_state())
-        self._generator.set_state(self._state)
+        self._now.append(self._generator._mark())
+        self.rewind()
 
     def __exit__(self, *error: object) -> Literal[False]:
-        self._generator.set_state(self._now.pop())
+        self._generator._rewind(self._now.pop())
         return False
 
     def rewind(self) -> None:
         """Draws them again from here on."""
-        self._generator.set_state(self._state)
+        self._generator._rewind(self._mark)
 
     def are_none(self) -> bool:
         """Whether nothing was drawn since."""
-        return bool(self._generator.get_state() == self._state)
+        return bool(self._generator._is_at(self._mark))

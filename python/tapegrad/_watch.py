@@ -13,12 +13,14 @@ import gc
 import io
 import itertools
 import sys
+import threading
 import types
 import weakref
 from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import Variable
+from ._tree import is_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +46,12 @@ _HARMLESS = frozenset({"fspath", "getpid"})
 def is_plain(x: Any) -> bool:
     """Whether a value is compared by equality rather than by identity."""
     return isinstance(x, _PLAIN) or (type(x) in (tuple, frozenset) and all(map(is_plain, x)))
+
+
+def _is_part(x: Any) -> bool:
+    """Whether a value is a parameter or a child of a Module."""
+    module = sys.modules.get("tapegrad.nn.parameter")
+    return is_module(x) or (module is not None and isinstance(x, module.Parameter))
 
 
 def _home(module: Any) -> str:
@@ -94,6 +102,8 @@ class Watch:
         code, names = frame.f_code, frame.f_globals
         local = frame.f_locals if code.co_argcount or code.co_freevars else {}
         first = local.get(code.co_varnames[0]) if code.co_argcount else None
+        if isinstance(first, threading.local) and _home(type(first).__module__) == _LIBRARY:
+            first = None  # a cache of this package; another one in each thread
         if first in self._old and not is_plain(first) and not isinstance(first, Variable):
             if id(first) not in self._given and type(first) not in _CONTAINERS:
                 self.objects.setdefault(id(first), (first, code.co_varnames[0]))
@@ -342,6 +352,8 @@ class _Walk:
             _core._capture_refuse(f"it draws from {name}; draw from tg.random")
         elif hasattr(kind, "__next__"):
             _core._capture_refuse(f"it takes from an iterator, {name}")
+        elif isinstance(x, threading.local) and _home(kind.__module__) != _LIBRARY:
+            _core._capture_refuse(f"it uses {name}, which is another object in each thread")
         elif isinstance(x, contextvars.ContextVar):
             _core._capture_refuse(f"it uses the context variable {name}")
         elif isinstance(x, weakref.ReferenceType):
@@ -355,6 +367,8 @@ class _Walk:
         self.guards.append(
             (held, "param_groups", held["param_groups"], False, list(held["param_groups"]), f"{name}.param_groups")
         )
+        for key in ("_step_pre_hooks", "_step_post_hooks"):
+            self.note(held, key, held[key], f"{name}.{key}")
         for i, group in enumerate(held["param_groups"]):
             self.note(group, "params", group["params"], f"{name}.param_groups[{i}]['params']")
 
@@ -413,11 +427,13 @@ class _Walk:
         held = getattr(x, "__dict__", None)
         if type(held) is dict:
             content = (x, type(x), len(held))
-            self.guards.append(({name: held}, name, held, False, content, f"the set of attributes of {name}"))
+            self.guards.append(({name: held}, name, held, False, content, name))
             ours = any(_home(c.__module__) == _LIBRARY for c in type(x).__mro__)
-            for key in list(held):
-                if self.watch.dynamic or key in self.watch.names or (ours and (key.startswith("_") or key == "training")):
-                    self.note(held, key, held[key], f"{name}.{key}")
+            for key, value in list(held.items()):
+                # Modules look up their parameters and children under names that no code shows.
+                own = ours and (key.startswith("_") or key == "training" or _is_part(value))
+                if own or self.watch.dynamic or key in self.watch.names:
+                    self.note(held, key, value, f"{name}.{key}")
         for c in type(x).__mro__:
             slots = vars(c).get("__slots__", ())
             for slot in (slots,) if isinstance(slots, str) else slots:

@@ -224,6 +224,12 @@ impl Layout {
         true
     }
 
+    /// Whether another layout of the same shape walks through memory in the same way: both are row-major, or the strides are equal.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        self.strides == other.strides || (self.is_contiguous() && other.is_contiguous())
+    }
+
     /// The same layout, `by` elements further on in the storage.
     #[must_use]
     pub fn shifted(&self, by: usize) -> Self {

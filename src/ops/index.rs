@@ -257,13 +257,17 @@ fn mapped_row_numbers(shape: &[usize], parts: &[Part], common: &[usize]) -> Resu
     Ok(numbers)
 }
 
-/// The mask, if the only item is a mask that differs between the samples of `vmap`. Its true positions are unknown, so a write uses
-/// `where`.
-fn mapped_mask(items: &[IndexItem]) -> Option<&Variable> {
-    match items {
-        [IndexItem::Array(mask)] if mask.dtype() == DType::Bool && mask.is_lifted() => Some(mask),
-        _ => None,
-    }
+/// The mask, if the only item is a mask whose true positions are unknown, so that a write uses `where`: it differs between the samples of
+/// `vmap`, or a program computes it anew in each call and one number is written.
+fn unknown_mask<'a>(shape: &[usize], items: &'a [IndexItem], value: &Operand<'_>) -> Option<&'a Variable> {
+    let [IndexItem::Array(mask)] = items else { return None };
+    let is_number = || match value {
+        Operand::Scalar(_) => true,
+        // The gradient of a tracked number is a sum, whose order would differ.
+        Operand::Variable(v) => v.ndim() == 0 && !v.is_tracked(),
+    };
+    let is_computed = || mask.ndim() > 0 && shape.starts_with(mask.shape()) && is_number() && capture::is_seen(mask.array());
+    (mask.dtype() == DType::Bool && (mask.is_lifted() || (capture::is_on() && is_computed()))).then_some(mask)
 }
 
 /// `x[items]`: a view if there are only ints, slices, ellipses and new axes, else a copy.
@@ -295,14 +299,15 @@ pub fn set_item<'a>(x: &Variable, items: &[IndexItem], value: impl Into<Operand<
 /// # Errors
 /// As [`set_item`].
 pub fn assign_item<'a>(x: Variable, items: &[IndexItem], value: impl Into<Operand<'a>>) -> Result<Variable> {
-    if let Some(mask) = mapped_mask(items) {
-        let value = assigned(value.into(), x.dtype(), &x.shape()[mask.ndim().min(x.ndim())..], false)?;
+    let value = value.into();
+    if let Some(mask) = unknown_mask(x.shape(), items, &value) {
+        let value = assigned(value, x.dtype(), &x.shape()[mask.ndim().min(x.ndim())..], false)?;
         let trailing: Vec<isize> = (0..x.ndim().saturating_sub(mask.ndim())).map(|_| -1).collect();
         let wide = trailing.iter().try_fold(mask.clone(), |m, &a| super::expand_dims(&m, &[a]))?;
         return super::where_(&wide, &value, &x);
     }
     let plan = plan("setitem", x.shape(), items)?;
-    let value = assigned(value.into(), x.dtype(), &plan.shape, plan.rows.is_some())?;
+    let value = assigned(value, x.dtype(), &plan.shape, plan.rows.is_some())?;
     let Some((places, rows)) = plan.rows else {
         return match plan.window {
             Some(window) => replace(x, &window, &value),
@@ -352,7 +357,7 @@ impl Assignment {
     /// # Errors
     /// As [`set_item`].
     pub fn new(shape: &[usize], dtype: DType, items: &[IndexItem], value: Operand<'_>) -> Result<Option<(Self, Variable)>> {
-        if mapped_mask(items).is_some() {
+        if unknown_mask(shape, items, &value).is_some() {
             return Ok(None);
         }
         let plan = plan("setitem", shape, items)?;

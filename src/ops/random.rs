@@ -4,7 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, LazyLock};
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::comparison::less;
 use super::creation::checked_shape;
@@ -101,6 +101,60 @@ impl<F: Fn(&Generator) -> Result<Option<Array>> + Send + Sync> Effect for Drawin
     }
 }
 
+/// A state of a generator in the course of a call. A program finds it anew in each call.
+#[derive(Clone, Debug)]
+pub struct Mark(Array);
+
+/// Takes the state of a generator, as a step of a program. It changes nothing, so it is left out where no later step needs it.
+struct Marking(Generator);
+
+impl Effect for Marking {
+    fn name(&self) -> &'static str {
+        "mark"
+    }
+
+    fn describe(&self) -> String {
+        format!("mark of {:p}", Arc::as_ptr(&self.0.0))
+    }
+
+    fn run(&self, _: &[Array]) -> Result<SmallVec<[Array; 1]>> {
+        Ok(smallvec![self.0.state_array()])
+    }
+
+    fn is_state(&self) -> bool {
+        false
+    }
+}
+
+/// Returns to a state that was marked in the same call, as a step of a program.
+struct Rewinding(Generator);
+
+impl Effect for Rewinding {
+    fn name(&self) -> &'static str {
+        "rewind"
+    }
+
+    fn describe(&self) -> String {
+        format!("rewind of {:p}", Arc::as_ptr(&self.0.0))
+    }
+
+    fn run(&self, inputs: &[Array]) -> Result<SmallVec<[Array; 1]>> {
+        *self.0.0.lock() = marked(&inputs[0]);
+        Ok(SmallVec::new())
+    }
+
+    fn backup(&self) -> Option<Box<dyn FnOnce() + Send>> {
+        let (generator, state) = (self.0.clone(), self.0.state());
+        Some(Box::new(move || generator.set_state(state)))
+    }
+}
+
+/// The state that an array of [`Generator::state_array`] holds.
+fn marked(a: &Array) -> Stream {
+    let words = a.to_vec::<i64>();
+    Stream { seed: words[0].cast_unsigned(), start: words[1].cast_unsigned() }
+}
+
 impl Generator {
     /// A generator at the start of the stream of `seed`.
     #[must_use]
@@ -135,6 +189,44 @@ impl Generator {
                 Ok(None)
             });
             capture::note_effect(|| Arc::new(Drawing { name: format!("seed {seed} {start}"), generator, draw }), &[], &[]);
+        }
+    }
+
+    fn state_array(&self) -> Array {
+        let [seed, start] = self.state();
+        Array::from_slice(&[seed.cast_signed(), start.cast_signed()], &[2])
+    }
+
+    /// The present state, for [`Generator::rewind`].
+    ///
+    /// ```
+    /// use tapegrad::ops::random::Generator;
+    /// let generator = Generator::new(7);
+    /// let mark = generator.mark();
+    /// let first = generator.randn(&[3], None)?.array().to_vec::<f32>();
+    /// generator.rewind(&mark);
+    /// assert_eq!(generator.randn(&[3], None)?.array().to_vec::<f32>(), first);
+    /// # Ok::<(), tapegrad::Error>(())
+    /// ```
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        let state = self.state_array();
+        capture::note_effect(|| Arc::new(Marking(self.clone())), &[], &[&state]);
+        Mark(state)
+    }
+
+    /// Whether nothing was drawn since `mark`.
+    #[must_use]
+    pub fn is_at(&self, mark: &Mark) -> bool {
+        let Stream { seed, start } = marked(&mark.0);
+        self.state() == [seed, start]
+    }
+
+    /// Returns to the state of `mark`. If nothing was drawn since, it does nothing, and programs have no step for it.
+    pub fn rewind(&self, mark: &Mark) {
+        if !self.is_at(mark) {
+            *self.0.lock() = marked(&mark.0);
+            capture::note_effect(|| Arc::new(Rewinding(self.clone())), &[&mark.0], &[]);
         }
     }
 

@@ -50,10 +50,15 @@ fn same_number(a: Arg, b: Arg) -> bool {
 /// A step as text: equal steps have equal texts. Places are named by their ids.
 fn show(trace: &Trace, op: &Op) -> String {
     match op {
-        Op::Store(at) => format!("store {:?}", trace.places[*at].id()),
-        Op::Clear(at) => format!("clear {:?}", trace.places[*at].id()),
+        Op::Store(at) => format!("storing the {}", show_place(trace, *at)),
+        Op::Clear(at) => format!("clearing the {}", show_place(trace, *at)),
         op => format!("{op:?}"),
     }
+}
+
+fn show_place(trace: &Trace, at: usize) -> String {
+    let (kind, id) = trace.places[at].id();
+    format!("{} (number {id})", ["value of a parameter", "gradient of a parameter"].get(usize::from(kind)).unwrap_or(&"value of a Variable"))
 }
 
 /// Why the second recording is not the program of the first; `None` when it is.
@@ -68,7 +73,7 @@ pub fn difference(first: &Trace, second: &Trace) -> Option<String> {
             );
         }
         if x != y {
-            return Some(format!("step {k} was {x} in one call and {y} in the next: the function goes other ways for the same kind of arguments"));
+            return Some(format!("step {k} was {x} in one call and {y} in the next, though arguments and attributes were of the same kind"));
         }
         for (&x, &y) in a.inputs.iter().zip(&b.inputs) {
             if !same_number(x, y) {
@@ -110,7 +115,12 @@ fn sources_differ(first: &Trace, second: &Trace) -> Option<String> {
                 _ => false,
             };
         if !same {
-            return Some("a value came from another place than in the call before".to_owned());
+            return Some(match (a, b) {
+                (Source::Place(_), Source::Place(_)) => {
+                    "it reads another Variable than in the call before; pass it as an argument, or change the old one in place".to_owned()
+                }
+                _ => "it reads an argument where it read another value in the call before, or the other way round".to_owned(),
+            });
         }
     }
     if first.outputs != second.outputs || first.sources.len() != second.sources.len() || first.slots != second.slots {

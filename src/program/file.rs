@@ -638,6 +638,7 @@ fn read(doc: Document, tensors: &Tensors, part: &str) -> Result<(Trace, Option<S
         sources,
         places: Vec::new(),
         states: Vec::new(),
+        asked: Vec::new(),
         outputs: doc.outputs,
         metas,
         inputs: doc.inputs,

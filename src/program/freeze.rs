@@ -28,7 +28,7 @@ impl Program {
             trace.sources.retain(|(_, s)| !matches!(s, Source::Input(i) if *i >= inputs));
         }
         let mut trace = trace.frozen(op)?;
-        (trace.places, trace.states) = (Vec::new(), Vec::new());
+        (trace.places, trace.states, trace.asked) = (Vec::new(), Vec::new(), Vec::new());
         tidy(&mut trace);
         Ok(trace)
     }

@@ -666,6 +666,6 @@ fn again(ctx: &mut VjpContext<'_>) -> Result<()> {
     }
     let wanted: Vec<usize> = (0..operands).filter(|&i| ctx.needs(i)).collect();
     let targets: Vec<Variable> = wanted.iter().map(|&i| inputs[i].clone()).collect();
-    let found = tape::grad(&roots, &targets, BackwardOptions { retain_graph: true, create_graph, stop_at_inputs: true })?;
+    let found = tape::grad(&roots, &targets, BackwardOptions { retain_graph: true, create_graph, stop_at_inputs: true, skip_hooks: false })?;
     wanted.into_iter().zip(found).try_for_each(|(i, g)| g.map_or(Ok(()), |g| ctx.add(i, g)))
 }

@@ -32,6 +32,7 @@ pub use looped::{Again, Body, Gradients, Loop, SCAN, set_tick};
 pub use run::{Rest, Tick};
 
 use crate::array::{Array, DType, Layout};
+use crate::error::show_shape;
 use crate::lock::Mutex;
 use crate::tape::Variable;
 use crate::tape::capture::{Arg, Op, Place, Slot, Trace};
@@ -98,6 +99,8 @@ pub struct Program {
     places: Vec<Arc<dyn Place>>,
     /// What the places that it uses were like when it was recorded.
     states: Vec<(usize, u64)>,
+    /// Places whose state the function asked for, and what it was.
+    asked: Vec<(Arc<dyn Place>, u64)>,
     /// Elements that all instructions make.
     work: usize,
     outputs: Vec<Slot>,
@@ -136,10 +139,31 @@ impl Program {
         self.work
     }
 
-    /// Whether its places are as they were when it was recorded: gradients there or not, leaves frozen or not.
+    /// Whether its places are as they were when it was recorded: gradients there or not, leaves frozen or not, values laid out alike.
     #[must_use]
     pub fn places_fit(&self) -> bool {
-        self.states.iter().all(|(at, state)| self.places[*at].state() == *state)
+        let has_layout = |given: &Given| self.places[given.from].has_layout(&given.layout);
+        self.all_states().all(|(place, state)| place.state() == state) && self.loads.iter().all(has_layout)
+    }
+
+    /// The places that it depends on, and their states when it was recorded.
+    fn all_states(&self) -> impl Iterator<Item = (&Arc<dyn Place>, u64)> {
+        self.states.iter().map(|(at, state)| (&self.places[*at], *state)).chain(self.asked.iter().map(|(place, state)| (place, *state)))
+    }
+
+    /// Why [`Program::places_fit`] is false, in words.
+    #[must_use]
+    pub fn misfit(&self) -> Option<String> {
+        let state = self.all_states().find(|(place, state)| place.state() != *state);
+        let layout = || self.loads.iter().find(|given| !self.places[given.from].has_layout(&given.layout));
+        let shape = |given: &Given| format!("a value of shape {} that it reads has another layout in memory", show_shape(given.layout.shape()));
+        state.map(|(place, state)| place.difference(state)).or_else(|| layout().map(shape))
+    }
+
+    /// Whether another recording is the same program.
+    #[must_use]
+    pub fn is_recorded_by(&self, other: &Trace) -> bool {
+        difference(&self.trace, other).is_none()
     }
 
     /// Number of results.

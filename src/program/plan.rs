@@ -23,6 +23,11 @@ pub(super) fn is_pure(op: &Op) -> bool {
     matches!(op, Op::Eval { .. } | Op::Rule(_) | Op::View(..) | Op::Copy)
 }
 
+/// Whether a step is not needed when nothing reads its results.
+fn is_droppable(op: &Op) -> bool {
+    is_pure(op) || matches!(op, Op::Effect(e) if !e.is_state() && !e.refuses())
+}
+
 /// Whether a step can fail: all but moving values to their places.
 fn can_fail(op: &Op) -> bool {
     !matches!(op, Op::Store(_) | Op::Clear(_))
@@ -32,7 +37,7 @@ fn can_fail(op: &Op) -> bool {
 pub(super) fn program(trace: Trace, pullback: Option<Pullback>) -> Result<Program> {
     let whole = Arc::new(trace.clone());
     let touched: std::collections::HashSet<usize> = trace.stores().collect();
-    let Trace { mut steps, mut sources, places, states, outputs, metas, inputs, .. } = trace;
+    let Trace { mut steps, mut sources, places, states, asked, outputs, metas, inputs, .. } = trace;
     let mut split = pullback.map(|p| p.split);
     let mut outputs = outputs;
     fold(&mut steps, &mut sources, &mut split, FOLDED_BYTES)?;
@@ -57,6 +62,7 @@ pub(super) fn program(trace: Trace, pullback: Option<Pullback>) -> Result<Progra
         constants: Vec::new(),
         places,
         states: Vec::new(),
+        asked,
         work: 0,
         outputs,
         split: None,
@@ -233,7 +239,7 @@ pub(super) fn drop_dead(steps: &mut Vec<Step>, outputs: &[Slot], split: &mut Opt
     let mut live: std::collections::HashSet<Slot> = outputs.iter().copied().collect();
     let mut keep = vec![false; steps.len()];
     for (k, step) in steps.iter().enumerate().rev() {
-        let needed = !is_pure(&step.op) || step.outputs.iter().flatten().any(|s| live.contains(s));
+        let needed = !is_droppable(&step.op) || step.outputs.iter().flatten().any(|s| live.contains(s));
         keep[k] = needed;
         if needed {
             live.extend(step.inputs.iter().filter_map(|a| a.slot()));

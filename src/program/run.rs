@@ -306,26 +306,34 @@ pub(super) fn clear(table: &mut Table) {
     }
 }
 
-/// Brings a value into the layout of the recording if that is row-major; any other layout must be the same.
+/// Brings a value into the layout of the recording.
 fn fitted(given: &Given, a: Array) -> Result<Array> {
     if a.dtype() != given.dtype && a.shape() == given.layout.shape() {
         return Err(Error::DType(format!("program: a value has dtype {}, it was recorded with {}", a.dtype(), given.dtype)));
     }
-    ordered(a, &given.layout)?.map_err(|a| other_strides(&a, &given.layout))
+    ordered(a, &given.layout)?.or_else(|a| rearranged(&a, &given.layout))
 }
 
 /// The elements of `a` in memory with the given layout.
 pub(super) fn laid_out(a: &Array, layout: &Layout) -> Result<Array> {
-    ordered(a.clone(), layout)?.or_else(|a| {
-        let Some((low, high)) = layout.extent() else { return Ok(a.contiguous()) };
-        if layout.strides().iter().zip(layout.shape()).any(|(&s, &n)| s == 0 && n > 1) {
-            return Err(other_strides(&a, layout));
-        }
-        let mut whole = Array::empty(&[high - low], a.dtype());
-        let part = layout.shifted_back(low);
-        slice_write::write(&mut whole, |_| part.clone(), &a);
-        Ok(whole.with_layout(part))
-    })
+    ordered(a.clone(), layout)?.or_else(|a| rearranged(&a, layout))
+}
+
+/// A copy of `a` with the given layout.
+#[cold]
+fn rearranged(a: &Array, layout: &Layout) -> Result<Array> {
+    let Some((low, high)) = layout.extent() else { return Ok(a.contiguous()) };
+    if layout.strides().iter().zip(layout.shape()).any(|(&s, &n)| s == 0 && n > 1) {
+        return Err(Error::Shape(format!(
+            "program: a value has strides {:?}, it was recorded with {:?}, which show elements several times; record with a clone() of it",
+            a.layout().strides(),
+            layout.strides()
+        )));
+    }
+    let mut whole = Array::empty(&[high - low], a.dtype());
+    let part = layout.shifted_back(low);
+    slice_write::write(&mut whole, |_| part.clone(), a);
+    Ok(whole.with_layout(part))
 }
 
 /// `a` itself if its layout is the given one, a row-major copy if that is row-major, else `Err(a)`.
@@ -340,10 +348,6 @@ fn ordered(a: Array, layout: &Layout) -> Result<std::result::Result<Array, Array
     } else {
         Err(a)
     })
-}
-
-fn other_strides(a: &Array, layout: &Layout) -> Error {
-    Error::Shape(format!("program: a value has strides {:?}, it was recorded with {:?}", a.layout().strides(), layout.strides()))
 }
 
 #[inline]

@@ -3,13 +3,13 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyBytes, PyComplex, PyDict, PyFloat, PyInt, PyList, PyRange, PySlice, PyString, PyTuple};
 use smallvec::SmallVec;
 
 use super::error::{external, guard};
@@ -17,8 +17,8 @@ use super::gc;
 use super::numpy;
 use super::release::Held;
 use super::variable::{PyVariable, State, wrap};
-use crate::array::{Array, Shape};
-use crate::error::{Error, Result};
+use crate::array::{Array, Layout, Shape};
+use crate::error::{Error, Result, show_shape};
 use crate::ops::require::require_all;
 use crate::ops::work::LONG_CALL;
 use crate::program::{Program, Rest, difference};
@@ -26,19 +26,33 @@ use crate::tape::capture::{self, Capturing, LeafGrad, LeafValue, Place, Trace};
 use crate::tape::{self, BackwardOptions, CustomRule, Edge, EdgeKey, Leaf, Primitive, Variable, Vjp, VjpContext};
 
 thread_local! {
-    static ON: RefCell<Option<(Capturing, u64)>> = const { RefCell::new(None) };
+    static ON: RefCell<Option<Begun>> = const { RefCell::new(None) };
+}
+
+/// A recording in progress, and the numbers from which on nodes and leaves are of its own.
+struct Begun {
+    on: Capturing,
+    node: u64,
+    leaf: u64,
 }
 
 /// A handle whose value a program reads or changes.
 struct HandlePlace(Held<PyVariable>);
 
-impl Place for HandlePlace {
-    fn load(&self) -> Option<Array> {
+impl HandlePlace {
+    /// Calls `f` with the value, unless the handle is a view.
+    fn with<R>(&self, f: impl FnOnce(&Array) -> R) -> Option<R> {
         match &*self.0.get().state.lock() {
-            State::Value(v) => Some(v.array().clone()),
-            State::Leaf(leaf) => Some(leaf.array()),
+            State::Value(v) => Some(f(v.array())),
+            State::Leaf(leaf) => Some(leaf.with_array(f)),
             State::View(_) => None,
         }
+    }
+}
+
+impl Place for HandlePlace {
+    fn load(&self) -> Option<Array> {
+        self.with(Array::clone)
     }
 
     fn store(&self, value: Option<Array>) -> Result<()> {
@@ -57,6 +71,19 @@ impl Place for HandlePlace {
 
     fn id(&self) -> (u8, u64) {
         (2, self.0.as_ptr() as u64)
+    }
+
+    fn difference(&self, was: u64) -> String {
+        let shape = self.with(|a| show_shape(a.shape())).unwrap_or_default();
+        match (was, self.state()) {
+            (0, _) => format!("a Variable of shape {shape} requires gradients now"),
+            (_, 0) => format!("a Variable of shape {shape} does not require gradients any more"),
+            _ => format!("a Variable of shape {shape} is a view or a leaf, and was not, or the other way round"),
+        }
+    }
+
+    fn has_layout(&self, layout: &Layout) -> bool {
+        self.with(|a| layout.is_like(a.layout())).unwrap_or(true)
     }
 
     fn state(&self) -> u64 {
@@ -90,7 +117,7 @@ fn _capture_begin(inputs: &Bound<'_, PyList>, handles: &Bound<'_, PyList>) -> Py
     let arrays = snapshots(inputs)?.iter().map(|v| v.array().clone()).collect::<Vec<_>>();
     let Some(on) = capture::begin(&arrays, places(handles)) else { return Ok(false) };
     capture::own_inputs(inputs.iter().map(|v| v.cast::<PyVariable>().map_or_else(|_| Vec::new(), ids)).collect());
-    ON.with_borrow_mut(|slot| *slot = Some((on, tape::next_number())));
+    ON.with_borrow_mut(|slot| *slot = Some(Begun { on, node: tape::next_number(), leaf: tape::next_leaf() }));
     Ok(true)
 }
 
@@ -207,7 +234,7 @@ fn record_pullback(outs: &[Variable], inputs: &[Variable], since: u64) -> PyResu
     capture::add_inputs(&ones);
     let roots: Vec<(Variable, Option<Variable>)> = tracked.into_iter().zip(ones).map(|(v, g)| (v, Some(g.into()))).collect();
     // An argument may depend on another one; gradients must not flow from one to the other.
-    let options = BackwardOptions { retain_graph: true, stop_at_inputs: true, ..BackwardOptions::default() };
+    let options = BackwardOptions { retain_graph: true, stop_at_inputs: true, skip_hooks: true, ..BackwardOptions::default() };
     let (mut gradients, mut arrays) = (Vec::new(), Vec::new());
     for g in tape::grad(&roots, &found, options)? {
         gradients.push(g.map(|g| {
@@ -226,13 +253,17 @@ fn _capture_finish<'py>(
     inputs: &Bound<'py, PyList>,
     handles: &Bound<'py, PyList>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let Some((on, since)) = ON.with_borrow_mut(Option::take) else {
+    let Some(Begun { on, node: since, leaf: first_leaf }) = ON.with_borrow_mut(Option::take) else {
         return Err(PyValueError::new_err("compile: no recording is on in this thread"));
     };
     guard("compile", || {
         let (outs, ins) = (snapshots(outputs)?, snapshots(inputs)?);
+        let mut leaves = HashSet::new();
         for out in outputs {
-            if matches!(&*out.cast::<PyVariable>()?.get().state.lock(), State::Leaf(leaf) if !leaf.requires_grad()) {
+            // The gradient of a leaf that was made in the call is new, unless there is another name of it.
+            if matches!(&*out.cast::<PyVariable>()?.get().state.lock(), State::Leaf(leaf)
+                if !leaf.requires_grad() && (leaf.id() < first_leaf || !leaves.insert(leaf.id())))
+            {
                 capture::refuse(|| "it returns another name of a value that was there before the call; return a copy (clone())".to_owned());
             }
         }
@@ -281,6 +312,11 @@ impl PyTrace {
             (Some(a), Some(b)) => difference(a, b),
             _ => Some("a recording was used up".to_owned()),
         }
+    }
+
+    /// Whether this is a recording of a program that is known.
+    fn is_recording_of(&self, known: &Bound<'_, PyProgram>) -> bool {
+        self.trace.lock().as_ref().is_some_and(|t| known.get().program.is_recorded_by(t))
     }
 
     /// Numbers of the arguments that must be the same objects in each call, because they are changed or share memory.
@@ -393,7 +429,7 @@ impl Pull {
             }
         }
         // An argument may depend on another one; gradients must not flow from one to the other.
-        let options = BackwardOptions { retain_graph: true, create_graph, stop_at_inputs: true };
+        let options = BackwardOptions { retain_graph: true, create_graph, stop_at_inputs: true, skip_hooks: false };
         let gradients = tape::grad(&roots, &self.targets, options)?;
         for (i, g) in gradients.into_iter().enumerate() {
             if let Some(g) = g.filter(|_| ctx.needs(i)) {
@@ -504,9 +540,9 @@ impl PyProgram {
         })
     }
 
-    /// Whether the states of the places are as recorded: gradients present or not, leaves frozen or not.
-    fn fits(&self) -> bool {
-        self.program.places_fit()
+    /// Why it does not fit the present states of parameters and gradients; None when it fits.
+    fn misfit(&self) -> Option<String> {
+        self.program.misfit()
     }
 
     /// The program for inference. The present values of parameters and buffers become constants, and there is no pullback.
@@ -554,22 +590,33 @@ impl PyProgram {
     }
 }
 
+/// [`sign`] for a Variable. False if it is inside a transformation.
+fn sign_variable<'py>(handle: &Bound<'py, PyVariable>, key: &mut Vec<u8>, found: &mut Found<'py>) -> bool {
+    let v = handle.get().snapshot();
+    let kind = match v.edge().key() {
+        EdgeKey::None => b'n',
+        EdgeKey::Leaf(_) => b'l',
+        EdgeKey::Node(..) => b't',
+        EdgeKey::Lifted(_) => return false,
+    };
+    key.extend([b'V', kind, v.dtype() as u8]);
+    key.push(u8::try_from(v.ndim()).unwrap_or(u8::MAX));
+    v.shape().iter().for_each(|n| key.extend(n.to_le_bytes()));
+    // Sums of a strided array are in another order than those of a row-major one.
+    let is_contiguous = v.array().is_contiguous();
+    key.push(u8::from(is_contiguous));
+    if !is_contiguous {
+        v.array().layout().strides().iter().for_each(|s| key.extend(s.to_le_bytes()));
+    }
+    found.handles.push(handle.clone());
+    found.values.push(v);
+    true
+}
+
 /// Appends what distinguishes `o` from other arguments to `key`, and its Variables to `found`. False if `o` must be converted first.
 fn sign<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &mut Found<'py>, depth: usize) -> PyResult<bool> {
     if let Ok(handle) = o.cast::<PyVariable>() {
-        let v = handle.get().snapshot();
-        let kind = match v.edge().key() {
-            EdgeKey::None => b'n',
-            EdgeKey::Leaf(_) => b'l',
-            EdgeKey::Node(..) => b't',
-            EdgeKey::Lifted(_) => return Ok(false),
-        };
-        key.extend([b'V', kind, v.dtype() as u8]);
-        key.push(u8::try_from(v.ndim()).unwrap_or(u8::MAX));
-        v.shape().iter().for_each(|n| key.extend(n.to_le_bytes()));
-        found.handles.push(handle.clone());
-        found.values.push(v);
-        return Ok(true);
+        return Ok(sign_variable(handle, key, found));
     }
     if o.is_none() {
         key.push(b'N');
@@ -596,6 +643,10 @@ fn sign<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &mut Found<'py>, d
         return all(flat.len(), flat.into_iter(), key, found, depth);
     } else if let Some(known) = sign_container(o, key, found, depth)? {
         return Ok(known);
+    } else if let Some(parts) = bounds(o)? {
+        key.push(b'R');
+        key.push(u8::from(o.cast::<PySlice>().is_ok()));
+        return all(parts.len(), parts.into_iter(), key, found, depth);
     } else if is_numpy_scalar(o)? {
         key.push(b'G');
         text(&o.get_type().name()?, key)?;
@@ -654,6 +705,15 @@ fn sign_container<'py>(o: &Bound<'py, PyAny>, key: &mut Vec<u8>, found: &mut Fou
 
 /// The deepest place in nested arguments at which an object counts by what it holds.
 const DEEPEST_OBJECT: usize = 16;
+
+/// The bounds of a slice or a range.
+fn bounds<'py>(o: &Bound<'py, PyAny>) -> PyResult<Option<[Bound<'py, PyAny>; 3]>> {
+    if o.cast::<PySlice>().is_err() && o.cast::<PyRange>().is_err() {
+        return Ok(None);
+    }
+    let get = |name| o.getattr(name);
+    Ok(Some([get("start")?, get("stop")?, get("step")?]))
+}
 
 /// Whether `o` is a NumPy scalar, which, unlike an array, cannot be written to.
 fn is_numpy_scalar(o: &Bound<'_, PyAny>) -> PyResult<bool> {
@@ -856,6 +916,16 @@ impl PyGuards {
                 let was = g.value.bind(py);
                 return Ok(Some(match g.now(py)? {
                     None => format!("{} is gone", g.name),
+                    Some(now)
+                        if let Content::Attributes { of, class, .. } = &g.content
+                            && now.is(was) =>
+                    {
+                        let is_same = of.bind(py).get_type().is(class);
+                        if is_same { format!("{} got or lost an attribute", g.name) } else { format!("{} has another class", g.name) }
+                    }
+                    Some(now) if now.cast::<PyVariable>().is_ok() && was.cast::<PyVariable>().is_ok() => {
+                        format!("{} is another Variable than before", g.name)
+                    }
                     Some(now) if now.is(was) => format!("the content of {} has changed", g.name),
                     Some(now) => {
                         let (now, was) = (short(&now)?, short(was)?);

@@ -145,7 +145,7 @@ fn record_pullback(outs: &mut [Variable], inputs: &[Variable], since: u64) -> Re
     capture::add_inputs(&ones);
     let roots: Vec<(Variable, Option<Variable>)> = tracked.into_iter().zip(ones).map(|(v, g)| (v, Some(g.into()))).collect();
     // A carry depends on the previous one, whose steps do not belong to this step.
-    let options = BackwardOptions { retain_graph: true, stop_at_inputs: true, ..BackwardOptions::default() };
+    let options = BackwardOptions { retain_graph: true, stop_at_inputs: true, skip_hooks: true, ..BackwardOptions::default() };
     let mut out = Pulled { gradients: Gradients { split, live, of: vec![None; inputs.len()] }, others: Vec::new(), arrays: Vec::new() };
     for (v, g) in found.iter().zip(tape::grad(&roots, &found, options)?) {
         let number = g.map(|g| {
@@ -303,7 +303,7 @@ fn behind(trace: &mut Trace, recorded: &Trace, first: usize, closed: usize) {
         }
     }
     trace.inputs += closed;
-    (trace.places, trace.states) = (Vec::new(), Vec::new());
+    (trace.places, trace.states, trace.asked) = (Vec::new(), Vec::new(), Vec::new());
 }
 
 /// Ends the recording of a step. Returns it, or the reason why the step cannot be run by the core.

@@ -14,8 +14,8 @@ use super::variable::PyVariable;
 use crate::array::DType;
 use crate::error::Result;
 use crate::ops;
-use crate::ops::random::{Generator, default_generator};
-use crate::tape::Variable;
+use crate::ops::random::{Generator, Mark, default_generator};
+use crate::tape::{Variable, capture};
 use crate::transform;
 
 /// The cost of a random number, in elements of an addition.
@@ -155,8 +155,24 @@ impl PyGenerator {
         self.stream().seed()
     }
 
+    /// The present state, for `_rewind`. Unlike `get_state`, it may be used in a function that is recorded.
+    fn _mark(&self) -> PyMark {
+        PyMark(self.stream().mark())
+    }
+
+    /// Returns to the state of `_mark`.
+    fn _rewind(&self, mark: &Bound<'_, PyMark>) {
+        self.stream().rewind(&mark.get().0);
+    }
+
+    /// Whether nothing was drawn since `_mark`.
+    fn _is_at(&self, mark: &Bound<'_, PyMark>) -> bool {
+        self.stream().is_at(&mark.get().0)
+    }
+
     /// (seed, place): `set_state` goes on from there.
     fn get_state(&self) -> (u64, u64) {
+        capture::refuse(|| "it asks for the state of a random generator, which differs from call to call".to_owned());
         let [seed, place] = self.stream().state();
         (seed, place)
     }
@@ -265,10 +281,15 @@ impl PyGenerator {
     }
 }
 
+/// A state of a generator in the course of a call.
+#[pyclass(frozen, name = "_Mark", module = "tapegrad")]
+struct PyMark(Mark);
+
 /// Adds random numbers to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     let _ = default_generator(); // made now, because a fork must not interrupt it
     m.add_class::<PyGenerator>()?;
+    m.add_class::<PyMark>()?;
     let generator = Bound::new(m.py(), PyGenerator(Place::Process))?;
     for name in ["manual_seed", "rand", "randn", "randint", "uniform", "normal", "bernoulli", "permutation"] {
         m.add(name, generator.getattr(name)?)?;

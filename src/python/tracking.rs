@@ -19,6 +19,7 @@ impl PyVariable {
     /// Whether gradients flow to it.
     #[getter]
     fn requires_grad(&self) -> bool {
+        self.note_state(0);
         self.snapshot().is_tracked()
     }
 
@@ -78,6 +79,7 @@ impl PyVariable {
     /// The gradient that backward passes collected here, or None. Of a value that is no leaf and keeps no gradient it is None, with a warning.
     #[getter]
     fn grad(&self, py: Python<'_>) -> PyResult<Option<Self>> {
+        self.note_state(1);
         match self.place() {
             Some(place) => Ok(place.grad().map(Self::of_leaf)),
             None if self.snapshot().is_tracked() => warn_of_no_leaf(py).map(|()| None),

@@ -114,7 +114,7 @@ fn _pull_between<'py>(
     sources: Vec<Bound<'py, PyVariable>>,
     create_graph: bool,
 ) -> PyResult<Bound<'py, PyTuple>> {
-    let options = BackwardOptions { retain_graph: create_graph, create_graph, stop_at_inputs: true };
+    let options = BackwardOptions { retain_graph: create_graph, create_graph, stop_at_inputs: true, skip_hooks: false };
     let found = guard("checkpoint", || {
         let pairs: Vec<_> = values(&outputs).into_iter().zip(values(&cotangents).into_iter().map(Some)).collect();
         let sources = values(&sources);

@@ -18,7 +18,7 @@ use super::{convert, dlpack, gc, number, objects, release, written};
 use crate::array::{Array, DType, DisplayOptions, default_float, format_array};
 use crate::error::show_shape;
 use crate::lock::Mutex;
-use crate::tape::{self, Edge, Leaf, Variable};
+use crate::tape::{self, Edge, Leaf, Variable, capture};
 
 /// The content of a handle: a value with its history, a leaf, or a view.
 pub enum State {
@@ -152,6 +152,15 @@ impl PyVariable {
             return f(x, y);
         }
         f(a.value(&mut at_a)?, b.value(&mut at_b)?)
+    }
+
+    /// Tells a recording that the function asks for the state of a leaf (`kind` 0) or of its gradient (1).
+    pub fn note_state(&self, kind: u8) {
+        if capture::is_anywhere()
+            && let Some(leaf) = self.leaf()
+        {
+            capture::note_state((kind, leaf.id()));
+        }
     }
 
     /// The leaf, if it is one.

@@ -14,13 +14,17 @@ use crate::error::{Error, Result};
 
 /// Options of a backward pass.
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "options that have nothing to do with each other")]
 pub struct BackwardOptions {
     /// Keep the graph for another pass.
     pub retain_graph: bool,
     /// Record the pass itself, so that gradients can be differentiated.
     pub create_graph: bool,
-    /// Stop at the inputs: no gradient passes through one input to another.
+    /// Stop at the inputs: no gradient passes through one input to another. The gradients are a part of another pass, so the hooks of the
+    /// inputs do not run: that pass runs them.
     pub stop_at_inputs: bool,
+    /// Run no hooks, and refuse a recording that meets one. For a pass that is only recorded.
+    pub skip_hooks: bool,
 }
 
 /// Adds the gradients of a scalar to the `.grad` of its leaves, and frees the graph.

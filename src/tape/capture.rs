@@ -24,7 +24,7 @@ use super::primitive::{AttrSet, Operand, Primitive};
 use super::rule_call::RuleCall;
 use super::variable::Edge;
 use crate::array::{Array, DType, Layout, Scalar};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, show_shape};
 
 /// The number of a value of a program.
 pub type Slot = usize;
@@ -43,6 +43,20 @@ pub trait Place: Send + Sync {
     /// A program fits only while this is as it was: whether there is a gradient, whether a leaf requires one.
     fn state(&self) -> u64 {
         0
+    }
+    /// Whether two states differ in more than what steps of a program change.
+    fn is_changed_state(&self, was: u64, now: u64) -> bool {
+        was != now
+    }
+    /// What is different from this state, in words.
+    fn difference(&self, was: u64) -> String {
+        let _ = was;
+        "a value is in another state".to_owned()
+    }
+    /// Whether the value is laid out as in the recording. A strided value whose recording was row-major, or the other way round, needs a
+    /// recording of its own, because sums take its elements in another order.
+    fn has_layout(&self, layout: &Layout) -> bool {
+        self.load().is_none_or(|a| layout.is_like(a.layout()))
     }
     /// Whether a call that replaces the value may drop the old one early.
     fn may_drop(&self) -> bool {
@@ -163,6 +177,8 @@ pub struct Trace {
     pub places: Vec<Arc<dyn Place>>,
     /// The states of the places before the call.
     pub states: Vec<u64>,
+    /// Places whose state the function asked for, and what it was before the call.
+    pub asked: Vec<(Arc<dyn Place>, u64)>,
     /// Number of values.
     pub slots: usize,
     /// The results of the call.
@@ -286,6 +302,8 @@ struct Capture {
     before: HashMap<usize, Vec<(Array, Before)>>,
     places: Vec<Arc<dyn Place>>,
     states: Vec<u64>,
+    /// Places whose state the function asked for.
+    asked: HashSet<usize>,
     ids: HashMap<(u8, u64), usize>,
     /// The value of each place as the program knows it: its array, or `None` for an empty place.
     content: Vec<Option<Array>>,
@@ -423,6 +441,7 @@ pub fn begin_inside(inputs: &[Array], places: Vec<Arc<dyn Place>>, floor: u64) -
         before: HashMap::new(),
         places: Vec::new(),
         states: Vec::new(),
+        asked: HashSet::new(),
         ids: HashMap::new(),
         content: Vec::new(),
         inputs: inputs.len(),
@@ -460,6 +479,7 @@ impl Capturing {
         if FOREIGN.load(Ordering::Relaxed) != c.foreign {
             return Err(OTHER_THREAD.to_owned());
         }
+        c.refuse_changed_states();
         if let Some(reason) = c.refused.take() {
             return Err(reason);
         }
@@ -591,6 +611,21 @@ impl Capture {
             .collect()
     }
 
+    /// Refuses a function that leaves parameters frozen or with hooks, or makes leaves of Variables, since a program does not. An argument
+    /// that becomes a leaf is another matter: the caller of the capture sees to it.
+    fn refuse_changed_states(&mut self) {
+        let is_own = |at: usize| self.owners.iter().any(|own| own.contains(&self.places[at].id()));
+        let changed = (0..self.places.len()).find(|&at| {
+            let (was, now) = (self.states[at], self.places[at].state());
+            self.places[at].is_changed_state(was, now) && !(was == 0 && self.places[at].id().0 == 2 && is_own(at))
+        });
+        if let Some(at) = changed
+            && self.refused.is_none()
+        {
+            self.refused = Some(format!("after it {}; do that outside", self.places[at].difference(self.states[at])));
+        }
+    }
+
     /// Records how places changed since the last call, in an order that is the same for each recording.
     fn sync(&mut self) {
         let mut changed: Vec<(usize, Option<Array>)> = Vec::new();
@@ -649,6 +684,10 @@ impl Capture {
             aliased.extend(inputs().filter(|&i| all.iter().any(|(_, b)| foreign(i, b))));
         }
         aliased.sort_unstable();
+        let own = |at: usize| self.owners.iter().any(|own| own.contains(&self.places[at].id()));
+        let mut asked: Vec<usize> = self.asked.iter().copied().filter(|&at| !own(at)).collect();
+        asked.sort_by_key(|&at| self.places[at].id());
+        let asked = asked.into_iter().map(|at| (Arc::clone(&self.places[at]), self.states[at])).collect();
         let slots = self.metas.len();
         let mut trace = Trace {
             slots,
@@ -656,6 +695,7 @@ impl Capture {
             sources: self.sources,
             places: self.places,
             states: self.states,
+            asked,
             outputs,
             metas: self.metas,
             inputs: self.inputs,
@@ -708,6 +748,14 @@ pub(super) fn note_lifted(level: u64) {
             c.refused = Some("it reads a value that a transformation around it has lifted".to_owned());
         }
     });
+}
+
+/// Reports that the function asked for the state of a place: whether a leaf requires a gradient, whether there is one.
+#[inline]
+pub fn note_state(id: (u8, u64)) {
+    if is_anywhere() {
+        with(|c| c.asked.extend(c.ids.get(&id)));
+    }
 }
 
 /// Whether a capture of this thread knows the value in `a`, and it is not constant.
@@ -909,6 +957,31 @@ pub(super) fn is_unique_but_for_capture(a: &Array) -> bool {
     a.is_contiguous() && a.storage().is_pooled() && a.storage().count() == 1 + held
 }
 
+fn leaf_state(leaf: &Leaf) -> u64 {
+    u64::from(leaf.requires_grad()) | u64::from(leaf.has_hooks()) << 1
+}
+
+/// What is different between two states of a leaf, in words.
+fn leaf_difference(leaf: &Leaf, was: u64, now: u64) -> String {
+    let what = match (was ^ now, now) {
+        (d, n) if d & 1 > 0 => {
+            if n & 1 > 0 {
+                "requires gradients now"
+            } else {
+                "was frozen"
+            }
+        }
+        (_, n) => {
+            if n & 2 > 0 {
+                "has a hook now"
+            } else {
+                "has lost its hook"
+            }
+        }
+    };
+    format!("a parameter of shape {} {what}", show_shape(&leaf.meta().shape))
+}
+
 /// The value of a leaf.
 pub struct LeafValue(pub Arc<Leaf>);
 
@@ -929,7 +1002,15 @@ impl Place for LeafValue {
     }
 
     fn state(&self) -> u64 {
-        u64::from(self.0.requires_grad()) | u64::from(self.0.has_hooks()) << 1
+        leaf_state(&self.0)
+    }
+
+    fn difference(&self, was: u64) -> String {
+        leaf_difference(&self.0, was, self.state())
+    }
+
+    fn has_layout(&self, layout: &Layout) -> bool {
+        self.0.with_array(|a| layout.is_like(a.layout()))
     }
 }
 
@@ -951,7 +1032,23 @@ impl Place for LeafGrad {
     }
 
     fn state(&self) -> u64 {
-        u64::from(self.0.with_grad(|_| ()).is_some())
+        leaf_state(&self.0) | u64::from(self.0.with_grad(|_| ()).is_some()) << 2
+    }
+
+    fn is_changed_state(&self, was: u64, now: u64) -> bool {
+        (was ^ now) & 3 != 0
+    }
+
+    fn difference(&self, was: u64) -> String {
+        if (was ^ self.state()) & 4 == 0 {
+            return leaf_difference(&self.0, was, self.state());
+        }
+        let (now, before) = if was & 4 == 0 { ("there", "None") } else { ("None", "there") };
+        format!("the gradient of a parameter of shape {} is {now}, it was {before}", show_shape(&self.0.meta().shape))
+    }
+
+    fn has_layout(&self, layout: &Layout) -> bool {
+        self.0.with_grad(|g| g.with_array(|a| layout.is_like(a.layout()))).unwrap_or(true)
     }
 
     fn may_drop(&self) -> bool {

@@ -70,10 +70,13 @@ pub fn remove_node_hook(node: u64, id: u64) {
     drop(gone);
 }
 
+/// The reason why a call with hooks is not replayed.
+pub(super) const HOOK_RUNS: &str = "a gradient hook runs";
+
 /// Passes a gradient through hooks. Each of them may replace it.
 pub(super) fn run_hooks(hooks: &[Hook], mut g: Variable) -> Result<Variable> {
     for hook in hooks {
-        capture::refuse(|| "a gradient hook runs".to_owned());
+        capture::refuse(|| HOOK_RUNS.to_owned());
         if let Some(new) = hook.call(&g)? {
             if new.shape() != g.shape() || new.dtype() != g.dtype() {
                 return Err(Error::Grad(format!(

@@ -58,6 +58,12 @@ pub(super) fn fresh_id() -> u64 {
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
+/// The number that the next leaf gets.
+#[must_use]
+pub fn next_leaf() -> u64 {
+    NEXT.load(Ordering::Relaxed)
+}
+
 /// To be held while a leaf changes.
 fn change() -> Changing {
     capture::note_change();
@@ -154,6 +160,11 @@ impl Leaf {
     #[must_use]
     pub fn array(&self) -> Array {
         self.state().value.array().clone()
+    }
+
+    /// Runs `f`, which must be short, on the present value.
+    pub fn with_array<R>(&self, f: impl FnOnce(&Array) -> R) -> R {
+        f(self.state().value.array())
     }
 
     /// Stores another value of the same shape and dtype; lent memory is copied.

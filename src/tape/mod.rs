@@ -30,6 +30,7 @@ pub use backward_pass::Delivery;
 pub use frontier::{frontier, next_number, reaches_beyond};
 pub use hooks::{add_node_hook, find_retained, move_retained, remove_node_hook, retained_leaf};
 pub use inspect::{NodeInfo, Source, TapeStats, history, listing, op_name, tape_stats, to_dot};
+pub use leaf::next_leaf;
 pub use leaf::{Hook, HookFn, Leaf};
 pub use mode::{
     RecordingGuard, is_anomaly, is_observed, is_recording, observe, recording, set_anomaly, set_recording, set_source_provider, unobserve,
