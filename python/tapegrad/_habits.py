@@ -836,7 +836,7 @@ class _Waiting(_local):
     """The callbacks that each thread runs at the end of its backward pass."""
 
     def __init__(self) -> None:
-        self.calls: dict[object, tuple[Any, Any]] = {}
+        self.calls: dict[object, tuple[Any, Any, bool]] = {}
 
 
 _waiting = _Waiting()
@@ -845,16 +845,22 @@ _waiting = _Waiting()
 def _run_waiting(is_done: bool) -> None:
     found, _waiting.calls = _waiting.calls, {}
     if is_done:
-        for owner, hook in found.values():
+        for owner, hook, records in found.values():
             x = owner()
             if x is not None:
-                hook(x)
+                with set_grad_enabled(records):
+                    hook(x)
 
 
 def call_after_backward(key: object, owner: Any, hook: Callable[[Any], object]) -> None:
-    """Calls ``hook(owner())`` when the backward pass that is running has added to ``.grad``: once for each ``key``."""
+    """Calls ``hook(owner())`` when the backward pass that is running has added to ``.grad``: once for each ``key``.
+
+    The hook records only where the pass does, with ``create_graph=True``; so it may change parameters in place.
+    """
+    from .autograd.modes import is_grad_enabled
+
     _core.after_backward(_run_waiting)
-    _waiting.calls.setdefault(key, (owner, hook))
+    _waiting.calls.setdefault(key, (owner, hook, is_grad_enabled()))
 
 
 @_method("register_post_accumulate_grad_hook")
@@ -891,6 +897,8 @@ def _is_complex(self: Variable) -> bool:
 
 @_method("is_nonzero")
 def _is_nonzero(self: Variable) -> bool:
+    from .autograd.modes import set_grad_enabled
+
     """Whether the one element is not zero."""
     return bool(self)
 
@@ -909,6 +917,8 @@ def _pin_memory(self: Variable) -> Variable:
 
 @_method("share_memory_")
 def _share_memory_(self: Variable) -> Variable:
+    As in the pass itself, nothing is recorded unless it runs with ``create_graph=True``, so the hook may step the leaf.
+
     """The array itself."""
     return self
 

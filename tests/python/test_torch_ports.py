@@ -438,3 +438,50 @@ def test_pruning_methods_of_ones_own():
         prune.BasePruningMethod.apply(nn.Linear(1, 1), "weight")
     with pytest.raises(tg.ShapeError, match="shape"):
         Alternate.apply(nn.Linear(2, 1), "weight", importance_scores=tg.ones(3))
+
+
+# ---- hooks and the mode of the pass ----
+
+
+def test_a_hook_after_accumulation_may_step_the_leaf_in_place():
+    p = tg.zeros(2, requires_grad=True)
+    p.register_post_accumulate_grad_hook(lambda p: p.add_(p.grad, alpha=-0.5))
+    (p * 2).sum().backward()
+    assert p.tolist() == [-1.0, -1.0]
+    assert p.is_leaf
+    assert p.requires_grad
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_hooks_of_leaves_record_only_where_the_pass_does(create_graph):
+    factor = tg.tensor([3.0], requires_grad=True)
+    p = tg.zeros(1, requires_grad=True)
+    modes = []
+
+    def hook(grad):
+        modes.append(tg.is_grad_enabled())
+        return grad * factor
+
+    p.register_hook(hook)
+    p.register_post_accumulate_grad_hook(lambda p: modes.append(tg.is_grad_enabled()))
+    (p * 2).sum().backward(create_graph=create_graph)
+    assert p.grad.tolist() == [6.0]
+    assert p.grad.requires_grad is create_graph
+    (grad,) = tg.autograd.grad((p * 2).sum(), p, create_graph=create_graph)
+    assert grad.tolist() == [6.0]
+    assert grad.requires_grad is create_graph
+    assert modes == [create_graph] * 3
+    assert tg.is_grad_enabled()
+
+
+def test_hooks_of_leaves_leave_the_mode_as_it_was_when_they_fail():
+    p = tg.zeros(1, requires_grad=True)
+
+    def hook(_):
+        raise KeyError("mine")
+
+    p.register_hook(hook)
+    for call in (lambda: (p * 2).sum().backward(), lambda: tg.autograd.grad((p * 2).sum(), p)):
+        with pytest.raises(KeyError, match="mine"):
+            call()
+        assert tg.is_grad_enabled()
