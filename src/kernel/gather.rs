@@ -182,13 +182,14 @@ pub fn put(target: &mut Array, places: &Places, rows: &Array, values: &Array) {
     dispatch!(bits target.dtype(), T => update::<T>(target, places, rows, values, |old, new| *old = new));
 }
 
-/// Adds `values`, broadcast to [`Places::out_shape`], to the blocks of `target` at `rows`. Repeated rows add up.
+/// Adds `values`, broadcast to [`Places::out_shape`], to the blocks of `target` at `rows`. Repeated rows add up; integers wrap around.
 ///
 /// # Panics
-/// As [`put`], and when the dtype is not floating.
+/// As [`put`], and when the dtype is bool.
 pub fn add(target: &mut Array, places: &Places, rows: &Array, values: &Array) {
     dispatch!(inexact target.dtype(), T => update::<T>(target, places, rows, values, T::add_assign),
-        else in_single(target, values, |target, values| add(target, places, rows, values)));
+        else dispatch!(integer target.dtype(), T => update::<T>(target, places, rows, values, |sum, v| *sum = sum.wrapping_add(v)),
+            else in_single(target, values, |target, values| add(target, places, rows, values))));
 }
 
 /// Zeros of the shape of `places`, to which `values` are added at `rows`: the transpose of [`gather`].

@@ -485,3 +485,67 @@ def test_hooks_of_leaves_leave_the_mode_as_it_was_when_they_fail():
         with pytest.raises(KeyError, match="mine"):
             call()
         assert tg.is_grad_enabled()
+
+
+# ---- whole numbers at indices ----
+
+WHOLE = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
+
+
+@pytest.mark.parametrize("dtype", WHOLE)
+def test_counting_at_indices(dtype):
+    dtype = getattr(tg, dtype)
+    at, ones = tg.tensor([0, 2, 2, 2]), tg.ones(4, dtype=dtype)
+    empty = tg.zeros(3, dtype=dtype)
+    for counts in (
+        empty.scatter_add(0, at, ones),
+        empty.index_add(0, at, ones),
+        empty.index_put((at,), ones, accumulate=True),
+        empty.clone().index_add_(0, at, ones),
+        empty.clone().index_put_((at,), tg.tensor(1, dtype=dtype), accumulate=True),
+        empty.scatter_reduce(0, at, ones, "sum"),
+    ):
+        assert counts.dtype == dtype
+        assert counts.tolist() == [1, 0, 3]
+    by_numpy = empty.clone()
+    np.add.at(by_numpy, np.array([0, 2, 2, 2]), 1)
+    assert by_numpy.dtype == dtype
+    assert by_numpy.tolist() == [1, 0, 3]
+
+
+def test_whole_numbers_at_indices_wrap_around_and_take_whole_factors():
+    big = tg.tensor([255, 255], dtype=tg.uint8)
+    assert tg.zeros(1, dtype=tg.uint8).index_add(0, tg.tensor([0, 0]), big).tolist() == [254]
+    counts = tg.zeros(2, dtype=tg.int64).index_add(0, tg.tensor([1, 1]), tg.tensor([1, 2]), alpha=-2)
+    assert counts.dtype == tg.int64
+    assert counts.tolist() == [0, -6]
+    with pytest.raises(tg.DTypeError, match=r"alpha is 0\.5 for arrays of int64, expected a whole number"):
+        tg.zeros(2, dtype=tg.int64).index_add(0, tg.tensor([1]), tg.tensor([1]), alpha=0.5)
+    with pytest.raises(tg.DTypeError, match="an array of bool and a source of bool were given, expected one dtype of numbers"):
+        tg.zeros(2, dtype=tg.bool).scatter_add(0, tg.tensor([1]), tg.tensor([True]))
+    batched = tg.vmap(lambda at: tg.zeros(2, dtype=tg.int64).index_add(0, at, tg.ones(2, dtype=tg.int64)))
+    assert batched(tg.tensor([[0, 1], [1, 1]])).tolist() == [[1, 1], [0, 2]]
+
+
+@pytest.mark.parametrize(
+    ("reduce", "include_self", "expected"),
+    [
+        ("amax", True, [1, 1, 2**62 + 1]),
+        ("amax", False, [-1, 1, 2**62 + 1]),
+        ("amin", True, [-2, 1, 1]),
+        ("amin", False, [-2, 1, 2**62]),
+        ("mean", True, [-1, 1, (2**63 + 2) // 3]),
+        ("mean", False, [-2, 1, 2**62]),
+        ("sum", False, [-3, 1, 2**63 + 1 - 2**64]),
+    ],
+)
+def test_reductions_of_whole_numbers_at_indices_stay_whole(reduce, include_self, expected):
+    source = tg.tensor([-1, -2, 2**62, 2**62 + 1])
+    if reduce == "mean":
+        source = tg.tensor([-1, -2, 2**62, 2**62])[:3]
+        expected = [expected[0], expected[1], (2**62 + 1) // 2 if include_self else 2**62]
+    got = tg.ones(3, dtype=tg.int64).scatter_reduce(
+        0, tg.tensor([0, 0, 2, 2])[: source.size], source, reduce, include_self=include_self
+    )
+    assert got.dtype == tg.int64
+    assert got.tolist() == expected
