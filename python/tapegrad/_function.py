@@ -133,6 +133,7 @@ _FORMS: dict[str, Callable[[tuple[Any, ...], list[Any]], bool]] = {
     **dict.fromkeys(("sum", "prod", "mean", "std", "var"), _has_dtype),
     **dict.fromkeys(("histogram", "histogram_bin_edges"), lambda _, rest: any(isinstance(v, str) for v in rest)),
     "delete": lambda _, rest: any(isinstance(v, slice) for v in rest),
+    "insert": lambda _, rest: any(isinstance(v, slice) for v in rest),
     "einsum": lambda args, _: len(args) > 1 and isinstance(args[1], (list, tuple)),
     "pad": lambda _, rest: any(isinstance(v, dict) for v in rest),
 }

@@ -214,10 +214,27 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Variable:
     return _core.delete(arr, obj, axis)
 
 
+def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Variable:
+    """The array with values in front of the places of an index, which may be a slice."""
+    if isinstance(obj, slice):
+        obj = list(range(*obj.indices(_arrays.size(arr, axis))))
+    return _core.insert(arr, obj, values, axis)
+
+
+#: The options of the modes of `pad`.
+_PAD_OPTIONS = {"constant_values", "end_values", "stat_length"}
+
+
 def pad(array: Any, pad_width: Any, mode: Any = "constant", *, reflect_type: str = "even", **options: Any) -> Variable:
     """The array with borders; `reflect_type="odd"` mirrors at the points of the edges."""
     if reflect_type not in ("even", "odd"):
         raise ValueError(f"pad: reflect_type is {reflect_type!r}, expected 'even' or 'odd'")
+    if callable(mode):
+        raise TypeError(
+            "pad: mode is a function, which would write into arrays of NumPy; pad with zeros and write to the borders"
+        )
+    if unknown := sorted(options.keys() - _PAD_OPTIONS):
+        raise TypeError(f"pad: {unknown[0]!r} is no option of pad; there are {', '.join(sorted(_PAD_OPTIONS))} and reflect_type")
     x = _core.asarray(array)
     if isinstance(pad_width, dict):
         if any(not -x.ndim <= axis < x.ndim for axis in pad_width):
@@ -257,6 +274,7 @@ HANDLERS: dict[str, Callable[..., Any]] = {
     "angle": angle,
     "cov": cov,
     "delete": delete,
+    "insert": insert,
     "intersect1d": intersect1d,
     "mean": mean,
     "meshgrid": meshgrid,

@@ -549,3 +549,88 @@ def test_reductions_of_whole_numbers_at_indices_stay_whole(reduce, include_self,
     )
     assert got.dtype == tg.int64
     assert got.tolist() == expected
+
+
+# ---- arguments and methods of PyTorch's documentation ----
+
+
+def test_repeats_by_counts_and_with_a_known_size():
+    assert tg.repeat_interleave(tg.tensor([1, 0, 2])).tolist() == [0, 2, 2]
+    rows = tg.tensor([[1, 2], [3, 4]], requires_grad=False).repeat_interleave(tg.tensor([1, 2]), dim=0, output_size=3)
+    assert rows.tolist() == [[1, 2], [3, 4], [3, 4]]
+    with pytest.raises(ValueError, match="output_size is 5, but the repeats give 4"):
+        tg.ones(2).repeat_interleave(2, output_size=5)
+    with pytest.raises(tg.ShapeError, match="a vector of counts, or repeats="):
+        tg.ones(2).repeat_interleave()
+
+
+def test_scatter_that_multiplies():
+    x = tg.full((2, 4), 2.0, requires_grad=True)
+    y = x.scatter(1, tg.tensor([[2], [3]]), 1.5, reduce="multiply")
+    assert y.tolist() == [[2, 2, 3, 2], [2, 2, 2, 3]]
+    y.sum().backward()
+    assert x.grad.tolist() == [[1, 1, 1.5, 1], [1, 1, 1, 1.5]]
+    assert tg.ones(2).scatter_(0, tg.tensor([1]), tg.tensor([3.0]), reduce="multiply").tolist() == [1, 3]
+    with pytest.raises(ValueError, match="the index has a place twice"):
+        tg.ones(2).scatter(0, tg.tensor([1, 1]), tg.ones(2), reduce="multiply")
+
+
+def test_names_and_arguments_of_single_functions():
+    z = tg.tensor([[1 + 1j, 2]])
+    assert (z.adjoint() == z.mH).all()
+    assert z.conj().resolve_conj().resolve_neg().is_conj() is z.is_neg() is False
+    assert tg.special.logit(tg.tensor([0.0]), eps=0.5).tolist() == [0.0]
+    tg.testing.assert_close(tg.ones(2), tg.ones(2), check_device=True, check_layout=True, check_stride=True)
+    counts, _ = tg.histogram(tg.tensor([1.0, 2, 1]), bins=4, range=(0.0, 3.0), weight=tg.tensor([1.0, 2, 4]))
+    assert counts.tolist() == [0, 5, 2, 0]
+    y = tg.arange(12.0).reshape(3, 4) ** 2
+    rows, columns = tg.gradient(y, spacing=[3.0, 2.0], dim=(0, 1))
+    assert (rows == tg.gradient(y, 3.0, axis=0)).all()
+    assert (columns == tg.gradient(y, 2.0, axis=1)).all()
+    assert len(tg.gradient(y[0], spacing=2.0)) == 1
+    with pytest.raises(ValueError, match="spacing has 1 entries for 2 axes"):
+        tg.gradient(y, spacing=[1.0])
+    with pytest.raises(tg.AxisError, match=r"axis 2 is out of bounds.*write x\.tile\(repeats\)"):
+        tg.tensor([1, 2, 3]).repeat(4, 2)
+    tall = tg.zeros(5, 2)
+    assert tall.fill_diagonal_(1.0, wrap=True).tolist() == [[1, 0], [0, 1], [0, 0], [1, 0], [0, 1]]
+
+
+def test_a_list_that_grows_from_an_empty_vector():
+    rows = tg.tensor([])
+    for i in range(3):
+        rows = tg.cat([rows, tg.full((1, 2), float(i), requires_grad=True)])
+    assert rows.tolist() == [[0, 0], [1, 1], [2, 2]]
+    assert rows.requires_grad
+    assert tg.cat((tg.ones(2, 3), tg.empty(0)), dim=1).shape == (2, 3)
+    assert tg.vmap(lambda x: tg.cat([tg.tensor([]), x]))(tg.ones(2, 3, 4)).shape == (2, 3, 4)
+    assert tg.cat([tg.tensor([]), tg.tensor([])]).shape == (0,)
+    with pytest.raises(tg.ShapeError, match="does not fit"):
+        tg.cat([tg.empty(0, 2), tg.ones(2, 3)])
+
+
+def test_order_by_position():
+    x = tg.tensor([[1.0, 3.0, 2.0]])
+    assert x.argsort(-1, True).tolist() == tg.argsort(x, 1, True).tolist() == [[1, 2, 0]]
+    assert x.argsort(1, False).tolist() == [[0, 2, 1]]
+    assert tg.diagflat(tg.ones(1), offset=1).tolist() == [[0, 1], [0, 0]]
+    assert tg.linalg.diagonal(tg.arange(8).reshape(2, 2, 2), dim1=0, dim2=1).tolist() == [[0, 6], [1, 7]]
+
+
+def test_methods_of_flat_places_and_special_functions():
+    assert tg.zeros(2, 2).put_(tg.tensor([1, 3]), tg.tensor([9.0, 8.0])).tolist() == [[0, 9], [0, 8]]
+    assert tg.zeros(2, 2).put_(tg.tensor([1, 1]), tg.tensor([9.0, 8.0]), accumulate=True).tolist() == [[0, 17], [0, 0]]
+    assert tg.tensor([4]).gcd(tg.tensor([6])).tolist() == [2]
+    assert tg.tensor([4]).lcm(tg.tensor([6])).tolist() == [12]
+    x = tg.tensor([0.5])
+    assert (x.polygamma(1) == tg.special.polygamma(1, x)).all()
+    assert (x.i0() == tg.special.i0(x)).all()
+
+
+def test_circular_padding_repeats_what_cropping_leaves():
+    x = tg.arange(4.0).reshape(1, 1, 4)
+    assert nn.functional.pad(x, (-1, 2), mode="circular").tolist() == [[[1, 2, 3, 1, 2]]]
+    assert nn.functional.pad(x, (1, -2), mode="circular").tolist() == [[[1, 0, 1]]]
+    assert nn.functional.pad(x, (-1, -1), mode="circular").tolist() == [[[1, 2]]]
+    with pytest.raises(ValueError, match="circular"):
+        nn.functional.pad(x, (-2, 3), mode="circular")
