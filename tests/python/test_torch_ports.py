@@ -634,3 +634,46 @@ def test_circular_padding_repeats_what_cropping_leaves():
     assert nn.functional.pad(x, (-1, -1), mode="circular").tolist() == [[[1, 2]]]
     with pytest.raises(ValueError, match="circular"):
         nn.functional.pad(x, (-2, 3), mode="circular")
+
+
+# ---- states of older versions ----
+
+
+class Renamed(nn.Module):
+    """A layer whose weight had another name, and which stores twice its scale."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(tg.ones(2))
+        self.register_buffer("scale", tg.ones(1))
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs):
+        if local_metadata.get("version") is None and prefix + "w" in state_dict:
+            state_dict[prefix + "weight"] = state_dict.pop(prefix + "w")
+        if prefix + "twice" in state_dict:
+            state_dict[prefix + "scale"] = state_dict.pop(prefix + "twice") / 2
+        if state_dict.pop(prefix + "broken", False):
+            error_msgs.append(f"{prefix}broken is set")
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
+
+    def _save_to_state_dict(self, destination, prefix, keep_vars):
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[prefix + "twice"] = destination.pop(prefix + "scale") * 2
+
+
+def test_modules_that_rename_what_they_load_and_save():
+    model = nn.Sequential(Renamed(), nn.Linear(1, 1))
+    state = model.state_dict()
+    assert list(state) == ["0.weight", "0.twice", "1.weight", "1.bias"]
+    state["0.w"] = state.pop("0.weight") * 3
+    state["0.twice"] = tg.full((1,), 8.0)
+    given = dict(state)
+    assert repr(model.load_state_dict(state)) == "<All keys matched successfully>"
+    assert state == given  # the caller's state is not changed
+    assert model[0].weight.tolist() == [3, 3]
+    assert model[0].scale.tolist() == [4]
+    with pytest.raises(RuntimeError, match=r"0\.broken is set"):
+        model.load_state_dict({**state, "0.w": tg.zeros(2), "0.broken": True})
+    assert model[0].weight.tolist() == [3, 3]
+    with pytest.raises(TypeError, match="pass on the state_dict that was given"):
+        model[0]._load_from_state_dict({}, "", {}, True, [], [], [])
