@@ -116,18 +116,32 @@ def _extreme(name: str, ufunc: str) -> Callable[..., Any]:
     return call
 
 
-def into(name: str, out: Any, result: Any) -> Any:
+def into(name: str, out: Any, result: Any, home: str = "numpy.") -> Any:
     """The result, or the array of out= after the result was written into it."""
     if out is None:
         return result
     if isinstance(out, Variable):
-        return _ufunc.assign(f"numpy.{name}", out, result)
+        return _ufunc.assign(f"{home}{name}", out, result)
+    if not hasattr(out, "__array_interface__"):
+        raise TypeError(f"{home}{name}: out= must be an array, not {type(out).__name__}")
+    _ufunc.check_kind(f"{home}{name}", out, result)
     if _core.is_grad_enabled() and result.requires_grad:
         raise _core.GradError(
-            f"numpy.{name}: the output is a NumPy array, which cannot carry the graph of a Variable that requires gradients. "
+            f"{home}{name}: the output is a NumPy array, which cannot carry the graph of a Variable that requires gradients. "
             "Leave out= away for a Variable, or pass x.detach() for the data without gradients"
         )
     out[...] = result.numpy()
+    return out
+
+
+def into_each(name: str, out: Any, result: Any) -> Any:
+    """`into` for one result, or for each of several with a tuple of outputs, in a call of PyTorch's form."""
+    if not isinstance(result, tuple):
+        return into(name, out, result, "")
+    if not isinstance(out, (tuple, list)) or len(out) != len(result):
+        raise TypeError(f"{name}: out= must be a tuple of {len(result)} arrays, one for each result")
+    for one, value in zip(out, result, strict=True):
+        into(name, one, value, "")
     return out
 
 

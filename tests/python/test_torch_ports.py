@@ -677,3 +677,72 @@ def test_modules_that_rename_what_they_load_and_save():
     assert model[0].weight.tolist() == [3, 3]
     with pytest.raises(TypeError, match="pass on the state_dict that was given"):
         model[0]._load_from_state_dict({}, "", {}, True, [], [], [])
+
+
+# ---- out= ----
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda a, **o: tg.cat([a, a], **o),
+        lambda a, **o: tg.mm(a, a, **o),
+        lambda a, **o: tg.bmm(a[None], a[None], **o),
+        lambda a, **o: tg.addmm(a, a, a, beta=0.5, **o),
+        lambda a, **o: tg.mul(a, 3.0, **o),
+        lambda a, **o: tg.clamp(a, 0.0, 0.5, **o),
+        lambda a, **o: tg.sigmoid(a, **o),
+        lambda a, **o: a.sigmoid(**o),
+        lambda a, **o: tg.softmax(a, dim=0, **o),
+        lambda a, **o: tg.amax(a, dim=1, **o),
+        lambda a, **o: tg.argmax(a, dim=1, **o),
+        lambda a, **o: tg.gather(a, 1, tg.tensor([[1], [0]]), **o),
+        lambda a, **o: tg.linalg.inv(a, **o),
+        lambda a, **o: tg.fft.fft(a, **o),
+        lambda a, **o: tg.special.ndtr(a, **o),
+        lambda a, **o: tg.nn.functional.avg_pool2d(a[None, None], 2, **o),
+        lambda a, **o: tg.sum(a, 0, **o),
+    ],
+)
+def test_outputs_of_pytorchs_functions(call):
+    a = tg.tensor([[0.5, -1.0], [2.0, 0.25]])
+    expected = call(a)
+    out = tg.zeros_like(expected)
+    whole = tg.zeros((2, *expected.shape), dtype=expected.dtype)
+    assert call(a, out=out) is out
+    call(a, out=whole[1])
+    assert (out == expected).all()
+    assert (whole[1] == expected).all()
+    assert (whole[0] == 0).all()
+    with pytest.raises(tg.ShapeError, match="the output has shape"):
+        call(a, out=tg.zeros(7, dtype=expected.dtype))
+    with pytest.raises(TypeError, match="out= must be an array, not str"):
+        call(a, out="a")
+
+
+def test_outputs_record_take_several_results_and_never_round():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = tg.zeros(4)
+    tg.cat([x * 3, x], out=y)
+    y.sum().backward()
+    assert x.grad.tolist() == [4, 4]
+    values, indices = tg.zeros(2), tg.zeros(2, dtype=tg.int64)
+    tg.topk(tg.tensor([1.0, 3, 2]), 2, out=(values, indices))
+    assert values.tolist() == [3, 2]
+    assert indices.tolist() == [1, 2]
+    with pytest.raises(TypeError, match="a tuple of 2 arrays"):
+        tg.topk(tg.tensor([1.0, 3, 2]), 2, out=values)
+    half = tg.full((2,), 0.5)
+    whole = tg.zeros(2, dtype=tg.int64)
+    for call in (
+        lambda: tg.mul(half, 3, out=whole),
+        lambda: tg.cat([half], out=whole),
+        lambda: np.add(half, 1, out=whole),
+        lambda: np.sum(half[None], axis=0, out=whole),
+        lambda: np.sum(half[None], axis=0, out=np.zeros(2, dtype=np.int64)),
+    ):
+        with pytest.raises(tg.DTypeError, match="a result of float32 does not fit into an output of int64"):
+            call()
+    assert whole.tolist() == [0, 0]
+    assert np.add(half, 1, out=whole, casting="unsafe").tolist() == [1, 1]
+    assert tg.mul(whole, 2, out=tg.zeros(2)).tolist() == [2, 2]
