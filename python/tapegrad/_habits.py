@@ -1009,6 +1009,9 @@ def _unfold(self: Variable, dimension: int, size: int, step: int) -> Variable:
         raise ValueError(
             f"unfold: size is {size} and step is {step}, expected a size of 0 to {self.shape[axis]} and a step above 0"
         )
+    if 0 < size <= 16:  # slices, which need no index
+        end = (self.shape[axis] - size) // step * step + 1
+        return _core.stack([self[_at("unfold", self, axis, slice(i, i + end, step))] for i in range(size)], axis=-1)
     starts = _core.arange(0, self.shape[axis] - size + 1, step)
     return _core.moveaxis(self[_at("unfold", self, axis, starts[:, None] + _core.arange(size))], axis + 1, -1)
 

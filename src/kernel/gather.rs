@@ -16,7 +16,8 @@ use crate::kernel::parallel;
 
 /// The row number of no cell: reading gives zero, and writing does nothing.
 pub const SKIP: i64 = -1;
-/// The most chunks of a target that are written in parallel: each looks through all row numbers.
+/// The most chunks of a target that are written in parallel. Each looks through all row numbers, so there is one for each thread; the order
+/// of the additions to an element does not depend on their number.
 const CHUNKS: usize = 16;
 
 /// Which axes are indexed, and where the axes of the row numbers are inserted among the remaining axes.
@@ -237,7 +238,7 @@ fn update_dense<T: Plain>(data: &mut [T], places: &Places, rows: &[i64], values:
     let total = data.len() / width;
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
     let cost = (3.0 + 0.5 * width as f64) * rows.len() as f64 / count as f64;
-    let grain = parallel::grain(total, cost).max(total.div_ceil(CHUNKS));
+    let grain = parallel::grain(total, cost).max(total.div_ceil(parallel::num_threads().clamp(1, CHUNKS)));
     parallel::for_each_chunk_mut(data, grain * width, |start, chunk| {
         let (low, high) = (start / width, (start + chunk.len()) / width);
         for i in low / count..high.div_ceil(count) {

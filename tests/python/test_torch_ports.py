@@ -746,3 +746,35 @@ def test_outputs_record_take_several_results_and_never_round():
     assert whole.tolist() == [0, 0]
     assert np.add(half, 1, out=whole, casting="unsafe").tolist() == [1, 1]
     assert tg.mul(whole, 2, out=tg.zeros(2)).tolist() == [2, 2]
+
+
+# ---- windows and many elements at few places ----
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize(("size", "step"), [(1, 1), (3, 2), (2, 5), (16, 1), (17, 3), (0, 4)])
+def test_windows_of_few_and_of_many_places(axis, size, step):
+    shape = [2, 2, 2]
+    shape[axis] = 21
+    x = tg.tensor(np.random.default_rng(0).normal(size=shape), requires_grad=True)
+    got = x.unfold(axis, size, step)
+    starts = range(0, 21 - size + 1, step)
+    expected = np.stack([np.moveaxis(np.take(x.detach().numpy(), range(s, s + size), axis), axis, -1) for s in starts], axis % 3)
+    assert np.array_equal(got.detach().numpy(), expected)
+    got.sum().backward()
+    counts = np.bincount([s + i for s in starts for i in range(size)], minlength=21)
+    assert np.array_equal(x.grad.numpy(), np.broadcast_to(np.expand_dims(counts, [a for a in range(3) if a != axis % 3]), shape))
+
+
+def test_extrema_of_many_elements_at_few_places():
+    rng = np.random.default_rng(0)
+    at, source = rng.integers(0, 5, (200, 3)), rng.normal(size=(200, 3))
+    source[7, 1] = np.nan
+    start = rng.normal(size=(6, 3))
+    expected = start.copy()
+    np.maximum.at(expected, (at, np.arange(3)), source)
+    got = tg.asarray(start).scatter_reduce(0, tg.asarray(at), tg.asarray(source), "amax")
+    assert np.array_equal(got.numpy(), expected, equal_nan=True)
+    sums = start.copy()
+    np.add.at(sums, (at, np.arange(3)), source)
+    assert np.allclose(tg.asarray(start).scatter_add(0, tg.asarray(at), tg.asarray(source)).numpy(), sums, equal_nan=True)
