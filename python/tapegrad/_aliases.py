@@ -30,8 +30,13 @@ def _signature_of(method: FunctionType) -> FunctionType:
 def _function(name: str) -> Callable[..., Any]:
     method = METHODS[name]
 
-    def call(input: Any, *args: Any, **kwargs: Any) -> Any:
-        return method(_core.asarray(input), *args, **kwargs)
+    def call(input: Any, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        result = method(_core.asarray(input), *args, **kwargs)
+        if out is None:
+            return result
+        from ._numpy_options import into_each
+
+        return into_each(name, out, result)
 
     call.__name__ = call.__qualname__ = name
     call.__module__ = "tapegrad"

@@ -285,7 +285,9 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kwar
     Variable([1., 4.])
     """
     x = _core.asarray(x)
-    conditions = list(condlist) if isinstance(condlist, (list, tuple)) and ndim(condlist[0]) else [condlist]
+    # A list is one condition only where its items are the elements of x.
+    listed = isinstance(condlist, (list, tuple)) and (x.ndim == 0 or ndim(condlist[0]))
+    conditions = list(condlist) if listed else [condlist]
     if isinstance(condlist, Variable) and condlist.ndim > x.ndim:
         conditions = list(_core.unstack(condlist))
     if len(funclist) not in (len(conditions), len(conditions) + 1):
@@ -394,6 +396,8 @@ def put_along_axis(arr: Variable, indices: Any, values: Any, axis: int | None) -
 def fill_diagonal(a: Variable, val: Any, wrap: bool = False) -> None:
     """Writes values on the diagonal of a matrix, or of an array whose axes all have one size.
 
+    With ``wrap`` the diagonal of a tall matrix begins again below its square part, after one row.
+
     >>> x = tg.zeros((2, 2))
     >>> tg.fill_diagonal(x, 5.0)
     >>> x
@@ -402,10 +406,13 @@ def fill_diagonal(a: Variable, val: Any, wrap: bool = False) -> None:
     """
     if a.ndim < 2 or (a.ndim > 2 and len(set(a.shape)) > 1):
         raise _core.ShapeError(f"fill_diagonal: a matrix, or axes of one size are expected, got shape {a.shape}")
-    if wrap and a.ndim == 2 and a.shape[0] > a.shape[1] + 1:
-        raise ValueError("fill_diagonal: wrap=True is not available for tall matrices; write a[rows, columns] = values")
-    at = _core.arange(min(a.shape))
-    a[(at,) * a.ndim] = _core.resize(_of_dtype(val, a).reshape(-1), (at.size,))
+    if wrap and a.ndim == 2:
+        at = _core.arange(0, a.size, a.shape[1] + 1)
+        places: tuple[Variable, ...] = (at // max(a.shape[1], 1), at % max(a.shape[1], 1))
+    else:
+        at = _core.arange(min(a.shape))
+        places = (at,) * a.ndim
+    a[places] = _core.resize(_of_dtype(val, a).reshape(-1), (at.size,))
 
 
 def index_put(x: Any, indices: Sequence[Any], values: Any, accumulate: bool = False) -> Variable:

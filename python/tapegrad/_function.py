@@ -14,7 +14,7 @@ from sys import _getframe
 from . import _arrays, _core, _numpy_functions, _numpy_options, _polynomials, _torch_calls, _ufunc
 from ._core import Variable
 from ._numpy_functions import plain
-from ._numpy_options import into
+from ._numpy_options import into, into_each
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,6 +100,13 @@ def _tracked(values: Any) -> bool:
 
 def with_keywords(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """``tg.name(*args, **options)`` with arguments that PyTorch's or NumPy's function of that name takes and ours does not."""
+    found = _in_other_form(name, args, options)
+    if found is not NotImplemented or options.get("out") is None:
+        return found
+    return into_each(name, options["out"], _core._functions[name](*args, **{k: v for k, v in options.items() if k != "out"}))
+
+
+def _in_other_form(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     found = _torch_calls.with_arguments(name, args, dict(options))
     if found is NotImplemented and name in _FORMS:
         found = _in_numpys_form(name, args, options)
@@ -133,6 +140,7 @@ _FORMS: dict[str, Callable[[tuple[Any, ...], list[Any]], bool]] = {
     **dict.fromkeys(("sum", "prod", "mean", "std", "var"), _has_dtype),
     **dict.fromkeys(("histogram", "histogram_bin_edges"), lambda _, rest: any(isinstance(v, str) for v in rest)),
     "delete": lambda _, rest: any(isinstance(v, slice) for v in rest),
+    "insert": lambda _, rest: any(isinstance(v, slice) for v in rest),
     "einsum": lambda args, _: len(args) > 1 and isinstance(args[1], (list, tuple)),
     "pad": lambda _, rest: any(isinstance(v, dict) for v in rest),
 }

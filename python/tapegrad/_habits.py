@@ -549,11 +549,27 @@ def _index_select(self: Variable, dim: int, index: Any) -> Variable:
 
 
 @_method("repeat_interleave")
-def _repeat_interleave(self: Variable, repeats: Any, dim: int | None = None) -> Variable:
-    """Every element, or every place of an axis, ``repeats`` times in a row."""
+def _repeat_interleave(
+    self: Variable, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
+) -> Variable:
+    """Every element, or every place of an axis, ``repeats`` times in a row.
+
+    Without ``repeats`` the array is a vector of counts: place i so many times. ``output_size`` is checked.
+    """
+    if repeats is None:
+        if self.ndim != 1 or self.dtype.kind not in "iu":
+            raise _core.ShapeError(
+                f"repeat_interleave: a vector of counts, or repeats=, is expected, got {self.dtype} of shape {self.shape}"
+            )
+        self, repeats = _core.arange(self.size), self
     if isinstance(repeats, Variable):
         repeats = repeats.tolist()
-    return self.repeat(repeats, dim)
+    out = self.repeat(repeats, dim)
+    if output_size is not None and output_size != out.shape[0 if dim is None else dim]:
+        raise ValueError(
+            f"repeat_interleave: output_size is {output_size}, but the repeats give {out.shape[0 if dim is None else dim]}"
+        )
+    return out
 
 
 def _grid(index: Variable, dim: int) -> tuple[Variable, ...]:
@@ -568,22 +584,35 @@ def _grid(index: Variable, dim: int) -> tuple[Variable, ...]:
 
 @_method("scatter")
 def _scatter(self: Variable, dim: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Variable:
-    """A copy in which place ``index`` of an axis has the values of ``src``, or one value; ``reduce`` is None or "add"."""
+    """A copy in which place ``index`` of an axis has the values of ``src``, or one value.
+
+    ``reduce`` "add" adds them, "multiply" multiplies by them, at places that differ.
+    """
     index = _core.asarray(index)
     if src is None:
         src = value
     if src is None:
         raise TypeError("scatter() needs src, an array, or value, a number")
-    if reduce not in {None, "add"}:
-        raise ValueError(f"scatter: reduce must be None or 'add', got {reduce!r}")
+    if reduce not in {None, "add", "multiply"}:
+        raise ValueError(f"scatter: reduce must be None, 'add' or 'multiply', got {reduce!r}")
     source = _core._together(src, self)[0]
     if source.ndim:
         source = source[tuple(slice(n) for n in index.shape)]
     if reduce == "add":
         return self.scatter_add(dim, index, source.broadcast_to(index.shape).astype(self.dtype))
-    out = self.clone()
-    out[_grid(index, dim)] = source
+    out, places = self.clone(), _grid(index, dim)
+    if reduce == "multiply":
+        _check_distinct("scatter(reduce='multiply')", index, dim)
+        source = out[places] * source.astype(self.dtype)
+    out[places] = source
     return out
+
+
+def _check_distinct(name: str, index: Variable, dim: int) -> None:
+    """Refuses an index that has a place twice along the axis."""
+    ordered = _core.sort(index, axis=dim)
+    if ordered.shape[dim] > 1 and bool((_core.diff(ordered, axis=dim) == 0).any()):
+        raise ValueError(f"{name}: the index has a place twice; multiply by exp(scatter_add(log)) or in a loop")
 
 
 # ---- new arrays ----
@@ -672,7 +701,8 @@ def _elsewhere(module: str, name: str, own: str) -> Any:
 #: Methods that are functions of a namespace.
 for _module, _names in {
     "linalg": "cholesky det slogdet matrix_exp matrix_power inverse=inv pinverse=pinv",
-    "special": "digamma lgamma erfc erfinv xlogy mvlgamma=multigammaln igamma=gammainc igammac=gammaincc",
+    "special": "digamma lgamma erfc erfinv i0 xlogy mvlgamma=multigammaln igamma=gammainc igammac=gammaincc",
+    "_numpy_functions": "gcd lcm",
     "_names": "bernoulli multinomial",
     "_torch_names": (
         "addbmm aminmax as_strided cholesky_inverse cholesky_solve diag_embed diagonal_scatter dist hardshrink histc index_copy "
@@ -802,6 +832,23 @@ def _index_copy_(self: Variable, dim: int, index: Any, source: Any) -> Variable:
     return self
 
 
+@_method("polygamma")
+def _polygamma(self: Variable, n: int) -> Variable:
+    """The derivative of order n + 1 of the logarithm of the gamma function."""
+    from .special import polygamma
+
+    return polygamma(n, self)
+
+
+@_method("put_")
+def _put_(self: Variable, index: Any, source: Any, accumulate: bool = False) -> Variable:
+    """Sets the elements at places of the flattened array, or adds to them with ``accumulate``."""
+    from ._arrays import index_put
+
+    flat = index_put(self.reshape(-1), (_core.asarray(index).reshape(-1),), _core.asarray(source).reshape(-1), accumulate)
+    return overwrite("put_", self, flat.reshape(self.shape))
+
+
 @_method("index_put_")
 def _index_put_(self: Variable, indices: Any, values: Any, accumulate: bool = False) -> Variable:
     """``self[indices] = values``."""
@@ -822,10 +869,11 @@ def _index_put(self: Variable, indices: Any, values: Any, accumulate: bool = Fal
 
 
 @_method("fill_diagonal_")
-def _fill_diagonal_(self: Variable, fill_value: Any) -> Variable:
-    """Sets the diagonal of a matrix to one value."""
-    places = _core.arange(min(self.shape))
-    self[(places,) * self.ndim] = fill_value
+def _fill_diagonal_(self: Variable, fill_value: Any, wrap: bool = False) -> Variable:
+    """Sets the diagonal of a matrix to one value; with ``wrap`` it begins again below the square part of a tall one."""
+    from ._arrays import fill_diagonal
+
+    fill_diagonal(self, fill_value, wrap)
     return self
 
 
@@ -836,30 +884,40 @@ class _Waiting(_local):
     """The callbacks that each thread runs at the end of its backward pass."""
 
     def __init__(self) -> None:
-        self.calls: dict[object, tuple[Any, Any]] = {}
+        self.calls: dict[object, tuple[Any, Any, bool]] = {}
 
 
 _waiting = _Waiting()
 
 
 def _run_waiting(is_done: bool) -> None:
+    from .autograd.modes import set_grad_enabled
+
     found, _waiting.calls = _waiting.calls, {}
     if is_done:
-        for owner, hook in found.values():
+        for owner, hook, records in found.values():
             x = owner()
             if x is not None:
-                hook(x)
+                with set_grad_enabled(records):
+                    hook(x)
 
 
 def call_after_backward(key: object, owner: Any, hook: Callable[[Any], object]) -> None:
-    """Calls ``hook(owner())`` when the backward pass that is running has added to ``.grad``: once for each ``key``."""
+    """Calls ``hook(owner())`` when the backward pass that is running has added to ``.grad``: once for each ``key``.
+
+    The hook records only where the pass does, with ``create_graph=True``; so it may change parameters in place.
+    """
+    from .autograd.modes import is_grad_enabled
+
     _core.after_backward(_run_waiting)
-    _waiting.calls.setdefault(key, (owner, hook))
+    _waiting.calls.setdefault(key, (owner, hook, is_grad_enabled()))
 
 
 @_method("register_post_accumulate_grad_hook")
 def _register_post_accumulate_grad_hook(self: Variable, hook: Callable[[Variable], object]) -> _core.HookHandle:
     """Calls ``hook(self)`` after each backward pass that has added to ``self.grad``.
+
+    As in the pass itself, nothing is recorded unless it runs with ``create_graph=True``, so the hook may step the leaf.
 
     >>> x = tg.Variable([1.0, 2.0], requires_grad=True)
     >>> handle = x.register_post_accumulate_grad_hook(lambda x: print(x.grad))
@@ -887,6 +945,36 @@ def _is_floating_point(self: Variable) -> bool:
 def _is_complex(self: Variable) -> bool:
     """Whether the dtype is complex."""
     return self.dtype.is_complex
+
+
+@_method("is_conj")
+def _is_conj(self: Variable) -> bool:
+    """False: a conjugate is computed at once."""
+    return False
+
+
+@_method("is_neg")
+def _is_neg(self: Variable) -> bool:
+    """False: a negative is computed at once."""
+    return False
+
+
+@_method("resolve_conj")
+def _resolve_conj(self: Variable) -> Variable:
+    """The array itself: a conjugate is computed at once."""
+    return self
+
+
+@_method("resolve_neg")
+def _resolve_neg(self: Variable) -> Variable:
+    """The array itself: a negative is computed at once."""
+    return self
+
+
+@_method("adjoint")
+def _adjoint(self: Variable) -> Variable:
+    """The conjugate transpose of the last two axes."""
+    return _conjugate_transpose(self)
 
 
 @_method("is_nonzero")
@@ -921,6 +1009,9 @@ def _unfold(self: Variable, dimension: int, size: int, step: int) -> Variable:
         raise ValueError(
             f"unfold: size is {size} and step is {step}, expected a size of 0 to {self.shape[axis]} and a step above 0"
         )
+    if 0 < size <= 16:  # slices, which need no index
+        end = (self.shape[axis] - size) // step * step + 1
+        return _core.stack([self[_at("unfold", self, axis, slice(i, i + end, step))] for i in range(size)], axis=-1)
     starts = _core.arange(0, self.shape[axis] - size + 1, step)
     return _core.moveaxis(self[_at("unfold", self, axis, starts[:, None] + _core.arange(size))], axis + 1, -1)
 

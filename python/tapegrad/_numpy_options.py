@@ -116,18 +116,32 @@ def _extreme(name: str, ufunc: str) -> Callable[..., Any]:
     return call
 
 
-def into(name: str, out: Any, result: Any) -> Any:
+def into(name: str, out: Any, result: Any, home: str = "numpy.") -> Any:
     """The result, or the array of out= after the result was written into it."""
     if out is None:
         return result
     if isinstance(out, Variable):
-        return _ufunc.assign(f"numpy.{name}", out, result)
+        return _ufunc.assign(f"{home}{name}", out, result)
+    if not hasattr(out, "__array_interface__"):
+        raise TypeError(f"{home}{name}: out= must be an array, not {type(out).__name__}")
+    _ufunc.check_kind(f"{home}{name}", out, result)
     if _core.is_grad_enabled() and result.requires_grad:
         raise _core.GradError(
-            f"numpy.{name}: the output is a NumPy array, which cannot carry the graph of a Variable that requires gradients. "
+            f"{home}{name}: the output is a NumPy array, which cannot carry the graph of a Variable that requires gradients. "
             "Leave out= away for a Variable, or pass x.detach() for the data without gradients"
         )
     out[...] = result.numpy()
+    return out
+
+
+def into_each(name: str, out: Any, result: Any) -> Any:
+    """`into` for one result, or for each of several with a tuple of outputs, in a call of PyTorch's form."""
+    if not isinstance(result, tuple):
+        return into(name, out, result, "")
+    if not isinstance(out, (tuple, list)) or len(out) != len(result):
+        raise TypeError(f"{name}: out= must be a tuple of {len(result)} arrays, one for each result")
+    for one, value in zip(out, result, strict=True):
+        into(name, one, value, "")
     return out
 
 
@@ -214,10 +228,27 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Variable:
     return _core.delete(arr, obj, axis)
 
 
+def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Variable:
+    """The array with values in front of the places of an index, which may be a slice."""
+    if isinstance(obj, slice):
+        obj = list(range(*obj.indices(_arrays.size(arr, axis))))
+    return _core.insert(arr, obj, values, axis)
+
+
+#: The options of the modes of `pad`.
+_PAD_OPTIONS = {"constant_values", "end_values", "stat_length"}
+
+
 def pad(array: Any, pad_width: Any, mode: Any = "constant", *, reflect_type: str = "even", **options: Any) -> Variable:
     """The array with borders; `reflect_type="odd"` mirrors at the points of the edges."""
     if reflect_type not in ("even", "odd"):
         raise ValueError(f"pad: reflect_type is {reflect_type!r}, expected 'even' or 'odd'")
+    if callable(mode):
+        raise TypeError(
+            "pad: mode is a function, which would write into arrays of NumPy; pad with zeros and write to the borders"
+        )
+    if unknown := sorted(options.keys() - _PAD_OPTIONS):
+        raise TypeError(f"pad: {unknown[0]!r} is no option of pad; there are {', '.join(sorted(_PAD_OPTIONS))} and reflect_type")
     x = _core.asarray(array)
     if isinstance(pad_width, dict):
         if any(not -x.ndim <= axis < x.ndim for axis in pad_width):
@@ -257,6 +288,7 @@ HANDLERS: dict[str, Callable[..., Any]] = {
     "angle": angle,
     "cov": cov,
     "delete": delete,
+    "insert": insert,
     "intersect1d": intersect1d,
     "mean": mean,
     "meshgrid": meshgrid,

@@ -21,6 +21,7 @@ _OWN = {
     "searchsorted": {"sorted_sequence": "x1", "input": "x2"},
     "where": {"input": "a", "other": "b"},
     "swapaxes": {"axis0": "axis1", "axis1": "axis2", "dim0": "axis1", "dim1": "axis2"},
+    "diagflat": {"offset": "k"},
     "isin": {"elements": "x1", "test_elements": "x2"},
     "dot": {"input": "a", "tensor": "b"},
     "heaviside": {"input": "a", "values": "b"},
@@ -37,6 +38,7 @@ _RENAMED = {
     "size": ("shape",),
     "start_dim": ("start_dim",),
     "src": ("source",),
+    "weight": ("weights",),
     "min_value": ("min",),
     "max_value": ("max",),
 }
@@ -205,6 +207,37 @@ def _cast_first(name: str) -> Any:
     return call
 
 
+def _argsort(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """PyTorch's `argsort(input, dim, descending)` by position."""
+    if len(args) != 3 or not isinstance(args[2], bool) or options:
+        return NotImplemented
+    return _core.argsort(args[0], args[1], descending=args[2])
+
+
+def _gradient(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """PyTorch's `gradient(input, spacing=1, dim=None, edge_order=1)` with spacing: a tuple, with an array for each axis."""
+    if "spacing" not in options or len(args) + ("f" in options) != 1 or {*options} - {"f", "spacing", "axis", "edge_order"}:
+        return NotImplemented
+    f = _core.asarray(args[0] if args else options["f"])
+    spacing, axis = options["spacing"], options.get("axis")
+    axes = range(f.ndim) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    steps = spacing if isinstance(spacing, (list, tuple)) else [spacing] * len(axes)
+    if len(steps) != len(axes):
+        raise ValueError(f"gradient: spacing has {len(steps)} entries for {len(axes)} axes")
+    order = options.get("edge_order", 1)
+    return tuple(_core.gradient(f, step, axis=a, edge_order=order) for step, a in zip(steps, axes, strict=True))
+
+
+def _logit(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """PyTorch's `special.logit(input, eps=None)`."""
+    given = dict(zip(("x", "eps"), args, strict=False)) | options
+    if {*given} != {"x", "eps"}:
+        return NotImplemented
+    from ._torch_names import logit
+
+    return logit(given["x"], given["eps"])
+
+
 def _cov(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """PyTorch's `cov(input, correction=1, fweights=None, aweights=None)`."""
     if (
@@ -223,9 +256,12 @@ def _cov(args: tuple[Any, ...], options: dict[str, Any]) -> Any:
 #: NotImplemented.
 HANDLERS: dict[str, Callable[[tuple[Any, ...], dict[str, Any]], Any]] = {
     "add": _alpha("add"),
+    "argsort": _argsort,
     "cov": _cov,
+    "gradient": _gradient,
     "log_softmax": _cast_first("log_softmax"),
     "softmax": _cast_first("softmax"),
+    "special.logit": _logit,
     "subtract": _alpha("subtract"),
     "select": _select,
     "max": _extremum("max", "maximum"),

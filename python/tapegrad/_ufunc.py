@@ -89,19 +89,32 @@ def _into(name: str, ufunc: Any, method: str, inputs: tuple[Any, ...], options: 
     if not all(o is None or isinstance(o, Variable) for o in out):
         raise TypeError(f"{name}: some outputs are Variables and some are not; give Variables alone")
     mask = options.pop("where", True) if method == "__call__" else True
+    casting = options.get("casting", "same_kind")
     results = apply(ufunc, method, inputs, options)
     single = not isinstance(results, tuple)
-    done = [assign(name, o, r, mask) for o, r in zip(out, (results,) if single else results, strict=True)]
+    done = [assign(name, o, r, mask, casting) for o, r in zip(out, (results,) if single else results, strict=True)]
     return done[0] if single else tuple(done)
 
 
-def assign(name: str, target: Variable | None, result: Any, mask: Any = True) -> Any:
+def check_kind(name: str, target: Any, result: Any) -> None:
+    """Refuses an output of a lesser kind, such as whole numbers for floats, which would round without a word."""
+    kinds = "biufc"
+    ours, theirs = kinds.find(result.dtype.kind), kinds.find(target.dtype.kind)
+    if ours > max(theirs, 2 * (theirs == 1)):
+        raise _core.DTypeError(
+            f"{name}: a result of {result.dtype} does not fit into an output of {target.dtype}; leave out= away"
+        )
+
+
+def assign(name: str, target: Variable | None, result: Any, mask: Any = True, casting: str = "same_kind") -> Any:
     """Writes a result into an output of the same shape, where a mask holds."""
     if target is None:
         return result
     n = len(result.shape)
     if n > target.ndim or any(r not in (1, t) for r, t in zip(result.shape, target.shape[target.ndim - n :], strict=True)):
         raise _core.ShapeError(f"{name}: the output has shape {target.shape}, expected {result.shape}")
+    if casting != "unsafe":
+        check_kind(name, target, result)
     target[...] = result if mask is True else _core.where(mask, result, target)
     return target
 

@@ -19,7 +19,23 @@ from ._tree import flatten, leaves, tree_map, unflatten
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["associative_scan", "cond", "fori_loop", "map", "scan", "select", "stop_gradient", "switch", "while_loop"]
+__all__ = [
+    "associative_scan",
+    "cond",
+    "dynamic_index_in_dim",
+    "dynamic_slice",
+    "dynamic_slice_in_dim",
+    "dynamic_update_index_in_dim",
+    "dynamic_update_slice",
+    "dynamic_update_slice_in_dim",
+    "fori_loop",
+    "map",
+    "scan",
+    "select",
+    "stop_gradient",
+    "switch",
+    "while_loop",
+]
 
 
 def fori_loop(lower: Any, upper: Any, body_fun: Callable[[int, Any], Any], init_val: Any, *, unroll: Any = None) -> Any:
@@ -166,3 +182,104 @@ def _running(fn: Callable[[Any, Any], Any], elems: Any, n: int) -> Any:
         woven = _core.reshape(woven, (2 * (n // 2), *y.shape[1:]))
         out.append(_core.concat([woven, evens[n // 2 :]], axis=0) if n % 2 else woven)
     return unflatten(structure, out)
+
+
+def _places(name: str, shape: tuple[int, ...], starts: Any, sizes: Sequence[int]) -> list[Variable]:
+    """The places along each axis; a start that is negative counts from the end, and one that is too large is moved back."""
+    starts = [starts[k] for k in range(len(shape))] if isinstance(starts, Variable) else list(starts)
+    if len(starts) != len(shape) or len(sizes) != len(shape):
+        raise ShapeError(
+            f"{name}: an array of shape {shape} needs {len(shape)} starts and sizes, got {len(starts)} and {len(sizes)}"
+        )
+    places = []
+    for n, start, size in zip(shape, starts, sizes, strict=True):
+        if not 0 <= size <= n:
+            raise ShapeError(f"{name}: a part of {size} elements does not fit an axis of {n} in shape {shape}")
+        at = _core.asarray(start)
+        if at.ndim or at.dtype.kind not in "iu":
+            raise TypeError(f"{name}: a start must be one whole number, got {at.dtype} of shape {at.shape}")
+        at = at.astype(_core.int64)
+        places.append(_core.clip(_core.where(at < 0, at + n, at), 0, n - size) + _core.arange(size))
+    return places
+
+
+def dynamic_slice(operand: Any, start_indices: Any, slice_sizes: Sequence[int]) -> Variable:
+    """The part of ``slice_sizes`` elements from ``start_indices`` on, which may be results.
+
+    Starts below zero count from the end, and those that are too large are moved back, as in JAX.
+
+    >>> tg.lax.dynamic_slice(tg.arange(5), (tg.Variable(2),), (2,))
+    Variable([2, 3])
+    """
+    out = _core.asarray(operand)
+    for axis, at in enumerate(_places("dynamic_slice", out.shape, start_indices, slice_sizes)):
+        out = _core.take(out, at, axis=axis)
+    return out
+
+
+def dynamic_update_slice(operand: Any, update: Any, start_indices: Any) -> Variable:
+    """A copy whose part from ``start_indices`` on is ``update``; too large starts are moved back, as in JAX.
+
+    >>> tg.lax.dynamic_update_slice(tg.zeros(4), tg.ones(2), (1,))
+    Variable([0., 1., 1., 0.])
+    """
+    x = _core.asarray(operand)
+    part = _core.asarray(update).astype(x.dtype)
+    if part.ndim != x.ndim:
+        raise ShapeError(
+            f"dynamic_update_slice: an update of shape {part.shape} for an array of shape {x.shape}, expected as many axes"
+        )
+    places = _places("dynamic_update_slice", x.shape, start_indices, part.shape)
+    out = x.clone()
+    out[tuple(at.reshape((-1,) + (1,) * (x.ndim - 1 - k)) for k, at in enumerate(places))] = part
+    return out
+
+
+def _along(name: str, x: Variable, start: Any, axis: int) -> tuple[list[Any], int]:
+    if not -x.ndim <= axis < x.ndim:
+        raise _core.AxisError(f"{name}: axis {axis} is out of bounds for an array of {x.ndim} dimensions")
+    starts: list[Any] = [0] * x.ndim
+    starts[axis] = start
+    return starts, axis % x.ndim
+
+
+def dynamic_slice_in_dim(operand: Any, start_index: Any, slice_size: int, axis: int = 0) -> Variable:
+    """`dynamic_slice` along one axis.
+
+    >>> tg.lax.dynamic_slice_in_dim(tg.arange(5), 3, 2)
+    Variable([3, 4])
+    """
+    x = _core.asarray(operand)
+    starts, axis = _along("dynamic_slice_in_dim", x, start_index, axis)
+    return dynamic_slice(x, starts, [slice_size if k == axis else n for k, n in enumerate(x.shape)])
+
+
+def dynamic_index_in_dim(operand: Any, index: Any, axis: int = 0, keepdims: bool = True) -> Variable:
+    """One place along an axis, which stays with size 1 unless ``keepdims`` is off.
+
+    >>> tg.lax.dynamic_index_in_dim(tg.arange(5), tg.Variable(3), keepdims=False)
+    Variable(3)
+    """
+    out = dynamic_slice_in_dim(operand, index, 1, axis)
+    return out if keepdims else _core.squeeze(out, axis)
+
+
+def dynamic_update_slice_in_dim(operand: Any, update: Any, start_index: Any, axis: int) -> Variable:
+    """`dynamic_update_slice` along one axis.
+
+    >>> tg.lax.dynamic_update_slice_in_dim(tg.zeros(3), tg.ones(1), 2, axis=0)
+    Variable([0., 0., 1.])
+    """
+    x = _core.asarray(operand)
+    return dynamic_update_slice(x, update, _along("dynamic_update_slice_in_dim", x, start_index, axis)[0])
+
+
+def dynamic_update_index_in_dim(operand: Any, update: Any, index: Any, axis: int) -> Variable:
+    """A copy with ``update``, with or without that axis, at one place along an axis.
+
+    >>> tg.lax.dynamic_update_index_in_dim(tg.zeros(3), 5.0, 1, axis=0)
+    Variable([0., 5., 0.])
+    """
+    x, part = _core.asarray(operand), _core.asarray(update)
+    starts, axis = _along("dynamic_update_index_in_dim", x, index, axis)
+    return dynamic_update_slice(x, _core.expand_dims(part, axis) if part.ndim == x.ndim - 1 else part, starts)

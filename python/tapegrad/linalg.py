@@ -131,6 +131,20 @@ class LUResult(NamedTuple):
     U: Any
 
 
+class CholeskyExResult(NamedTuple):
+    """Of `cholesky_ex`."""
+
+    L: Any
+    info: Any
+
+
+class InvExResult(NamedTuple):
+    """Of `inv_ex`."""
+
+    inverse: Any
+    info: Any
+
+
 class LstsqResult(NamedTuple):
     """Of `lstsq`."""
 
@@ -181,15 +195,28 @@ def lu(a: Any) -> LUResult:
     return LUResult(*_linalg.lu(a))
 
 
-def lu_solve(lu_and_piv: Any, b: Any, trans: int = 0) -> Variable:
+def lu_solve(lu_and_piv: Any, b: Any, trans: Any = 0, *, left: bool = True, adjoint: bool = False) -> Variable:
     """The x with ``op(a) @ x = b`` by the factors of `lu_factor`; ``trans=1`` takes the transpose, 2 the conjugate transpose.
+
+    PyTorch's form is ``lu_solve(lu, pivots, b)``: ``left=False`` solves ``x @ op(a) = b``, ``adjoint`` is ``trans=2``.
 
     >>> tg.linalg.lu_solve(tg.linalg.lu_factor(tg.Variable([[2.0]])), tg.Variable([4.0]))
     Variable([2.])
     """
+    if isinstance(lu_and_piv, (tuple, list)):
+        lu, pivots = lu_and_piv
+    else:
+        lu, pivots, b, trans = lu_and_piv, b, trans, 0
+        if isinstance(b, int):
+            raise TypeError("lu_solve: expected lu_solve((lu, pivots), b) or lu_solve(lu, pivots, b)")
     if trans not in (0, 1, 2):
         raise ValueError(f"lu_solve: trans is {trans!r}, expected 0, 1 or 2")
-    lu, pivots = lu_and_piv
+    if adjoint:
+        trans = 2
+    if not left:  # xA = b is Aᵀxᵀ = bᵀ, and xAᴴ = b is conj(A)xᵀ = bᵀ
+        flipped = {0: 1, 1: 0, 2: 0}[trans]
+        lu = _core.conj(lu) if trans == 2 else lu
+        return matrix_transpose(_linalg.lu_solve(lu, pivots, matrix_transpose(b), flipped != 0))
     return _linalg.lu_solve(_core.conj(lu) if trans == 2 else lu, pivots, b, trans != 0)
 
 
@@ -241,6 +268,54 @@ def solve_triangular(
     if left:
         return _linalg.solve_triangular(a, b, lower, unit, transposed)
     return matrix_transpose(_linalg.solve_triangular(a, matrix_transpose(b), lower, unit, not transposed))
+
+
+def _attempt(f: Callable[[Any], Any], a: Any, check_errors: bool) -> tuple[Any, Any]:
+    """``f(a)`` and zeros; of matrices that it refuses NaN and one."""
+    a = _core.asarray(a)
+    info = _core.zeros(a.shape[:-2], dtype=_core.int32)
+    if check_errors:
+        return f(a), info
+    try:
+        return f(a), info
+    except LinAlgError:
+        if a.ndim > 2:
+            parts = [_attempt(f, part, False) for part in _core.unstack(a)]
+            return _core.stack([p[0] for p in parts]), _core.stack([p[1] for p in parts])
+        if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+            raise
+        return _core.full_like(a, _np.nan), info + 1
+
+
+def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False) -> CholeskyExResult:
+    """The Cholesky factor, and info: 0, or 1 for a matrix that is not positive definite, whose factor is NaN.
+
+    >>> tg.linalg.cholesky_ex(tg.Variable([[-1.0]])).info
+    Variable(1, dtype=int32)
+    """
+    return CholeskyExResult(*_attempt(lambda a: cholesky(a, upper=upper), A, check_errors))
+
+
+def inv_ex(A: Any, *, check_errors: bool = False) -> InvExResult:
+    """The inverse, and info: 0, or 1 for a singular matrix, whose inverse is NaN.
+
+    >>> tg.linalg.inv_ex(tg.Variable([[0.0]])).info
+    Variable(1, dtype=int32)
+    """
+    return InvExResult(*_attempt(inv, A, check_errors))
+
+
+def vander(x: Any, N: int | None = None) -> Variable:
+    """The powers of each element, from 0 to N - 1, in a new last axis, as PyTorch's; `tg.vander` is NumPy's.
+
+    >>> tg.linalg.vander(tg.Variable([2.0, 3.0]), N=3)
+    Variable([[1., 2., 4.],
+              [1., 3., 9.]])
+    """
+    x = _core.asarray(x)
+    if x.ndim == 0:
+        raise LinAlgError("vander: expected an array of at least 1 dimension, got shape ()")
+    return _core.power(x[..., None], _core.arange(x.shape[-1] if N is None else N, dtype=x.dtype))
 
 
 @_torchs
@@ -303,12 +378,19 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None
 
 
 @_torchs
-def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Variable:
+def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None, atol: Any = None) -> Variable:
     """The number of singular values above ``tol``, or above ``rtol`` times the largest one: numbers, or one for each matrix.
+
+    With PyTorch's ``atol``: above the larger one of ``atol`` and ``rtol`` times the largest, where ``rtol`` is 0 if left out.
 
     >>> tg.linalg.matrix_rank(tg.Variable([[1.0, 1.0], [1.0, 1.0]]))
     Variable(1)
     """
+    if atol is not None:
+        s = svdvals(_core.asarray(A).detach())
+        floor = _core.expand_dims(_core.asarray(atol), -1)
+        part = _core.expand_dims(_core.asarray(0 if rtol is None else rtol), -1) * s[..., :1]
+        return _core.count_nonzero(s > _core.maximum(floor, part), axis=-1)
     cut = rtol if tol is None else tol
     if cut is None or _core.asarray(cut).ndim == 0:
         number = None if cut is None else float(cut)
@@ -319,12 +401,16 @@ def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any =
 
 
 @_torchs
-def lstsq(a: Any, b: Any, rcond: float | None = None) -> LstsqResult:
+def lstsq(a: Any, b: Any, rcond: float | None = None, *, driver: str | None = None) -> LstsqResult:
     """The least-squares solution, the sums of squared residuals, the rank and the singular values, as NumPy's.
+
+    PyTorch's ``driver`` is accepted without effect: rank and singular values are always there.
 
     >>> tg.linalg.lstsq(tg.Variable([[1.0], [1.0]]), tg.Variable([1.0, 3.0])).solution
     Variable([2.])
     """
+    if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
+        raise ValueError(f"lstsq: driver is {driver!r}, expected 'gels', 'gelsy', 'gelsd' or 'gelss'")
     return LstsqResult(*_linalg.lstsq(a, b, rcond))
 
 
@@ -429,18 +515,20 @@ def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Variable:
     return _linalg.trace(x if dtype is None else _core.astype(x, dtype), offset=offset)
 
 
-def diagonal(x: Any, /, *, offset: int = 0) -> Variable:
-    """The diagonal of the last two axes, ``offset`` above the main one; a view.
+def diagonal(x: Any, /, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Variable:
+    """The diagonal of the last two axes (or of ``dim1`` and ``dim2``), ``offset`` above the main one; a view.
 
     >>> tg.linalg.diagonal(tg.Variable([[1.0, 2.0], [3.0, 4.0]]))
     Variable([1., 4.])
     """
-    return _core.diagonal(x, offset, -2, -1)
+    return _core.diagonal(x, offset, dim1, dim2)
 
 
 __all__ = [
+    "CholeskyExResult",
     "EigResult",
     "EighResult",
+    "InvExResult",
     "LUResult",
     "LinAlgError",
     "LstsqResult",
@@ -451,6 +539,7 @@ __all__ = [
     "cho_factor",
     "cho_solve",
     "cholesky",
+    "cholesky_ex",
     "circulant",
     "companion",
     "cond",
@@ -471,6 +560,7 @@ __all__ = [
     "fractional_matrix_power",
     "hankel",
     "inv",
+    "inv_ex",
     "ishermitian",
     "issymmetric",
     "khatri_rao",
@@ -526,6 +616,7 @@ __all__ = [
     "tensorsolve",
     "toeplitz",
     "trace",
+    "vander",
     "vecdot",
     "vector_norm",
 ]

@@ -26,11 +26,15 @@ def assert_close(
     equal_nan: bool = False,
     check_dtype: bool = True,
     msg: str = "",
+    check_device: bool = True,
+    check_layout: bool = True,
+    check_stride: bool = False,
 ) -> None:
     """Raises AssertionError unless ``|actual - expected| <= atol + rtol * |expected|`` for every element.
 
     Shapes must be equal, and so must dtypes unless ``check_dtype`` is off. Tolerances default to what the less exact
     dtype allows; give both or neither. Lists, tuples and dicts of arrays are compared item by item. Nothing is recorded.
+    PyTorch's ``check_device``, ``check_layout`` and ``check_stride`` change nothing: there is one device and one layout.
 
     >>> tg.testing.assert_close(tg.exp(tg.Variable([0.0, 1.0])), tg.Variable([1.0, 2.7182817]))
     >>> try:

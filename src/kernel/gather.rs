@@ -16,7 +16,8 @@ use crate::kernel::parallel;
 
 /// The row number of no cell: reading gives zero, and writing does nothing.
 pub const SKIP: i64 = -1;
-/// The most chunks of a target that are written in parallel: each looks through all row numbers.
+/// The most chunks of a target that are written in parallel. Each looks through all row numbers, so there is one for each thread; the order
+/// of the additions to an element does not depend on their number.
 const CHUNKS: usize = 16;
 
 /// Which axes are indexed, and where the axes of the row numbers are inserted among the remaining axes.
@@ -182,13 +183,14 @@ pub fn put(target: &mut Array, places: &Places, rows: &Array, values: &Array) {
     dispatch!(bits target.dtype(), T => update::<T>(target, places, rows, values, |old, new| *old = new));
 }
 
-/// Adds `values`, broadcast to [`Places::out_shape`], to the blocks of `target` at `rows`. Repeated rows add up.
+/// Adds `values`, broadcast to [`Places::out_shape`], to the blocks of `target` at `rows`. Repeated rows add up; integers wrap around.
 ///
 /// # Panics
-/// As [`put`], and when the dtype is not floating.
+/// As [`put`], and when the dtype is bool.
 pub fn add(target: &mut Array, places: &Places, rows: &Array, values: &Array) {
     dispatch!(inexact target.dtype(), T => update::<T>(target, places, rows, values, T::add_assign),
-        else in_single(target, values, |target, values| add(target, places, rows, values)));
+        else dispatch!(integer target.dtype(), T => update::<T>(target, places, rows, values, |sum, v| *sum = sum.wrapping_add(v)),
+            else in_single(target, values, |target, values| add(target, places, rows, values))));
 }
 
 /// Zeros of the shape of `places`, to which `values` are added at `rows`: the transpose of [`gather`].
@@ -236,7 +238,7 @@ fn update_dense<T: Plain>(data: &mut [T], places: &Places, rows: &[i64], values:
     let total = data.len() / width;
     #[allow(clippy::cast_precision_loss, reason = "an estimate")]
     let cost = (3.0 + 0.5 * width as f64) * rows.len() as f64 / count as f64;
-    let grain = parallel::grain(total, cost).max(total.div_ceil(CHUNKS));
+    let grain = parallel::grain(total, cost).max(total.div_ceil(parallel::num_threads().clamp(1, CHUNKS)));
     parallel::for_each_chunk_mut(data, grain * width, |start, chunk| {
         let (low, high) = (start / width, (start + chunk.len()) / width);
         for i in low / count..high.div_ceil(count) {

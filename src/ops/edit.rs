@@ -8,9 +8,10 @@ use super::samples::{Draw, REAL, call_with, indices, ints};
 use super::scatter::{index_add, scatter_add};
 use super::shape::{astype, broadcast_to, flatten, reshape_to, scalar};
 use super::sorting::lined;
-use super::{add, concat, divide, equal, get_item, moveaxis, where_};
+use super::{add, concat, divide, equal, floor_divide, get_item, moveaxis, where_};
 use crate::array::alloc_check::{collect, try_collect, with_capacity};
-use crate::array::{Array, DType, Scalar, Shape, check_memory, default_float, normalize_axis, size_of};
+use crate::array::{Array, DType, Plain, Scalar, Shape, check_memory, default_float, normalize_axis, size_of};
+use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::nonzero as true_places;
 use crate::ops::index::IndexItem;
@@ -181,12 +182,20 @@ pub fn scatter_reduce(x: &Variable, axis: isize, index: &Variable, source: &Vari
     let ones: Variable = Array::ones(index.shape(), x.dtype()).into();
     let hits = scatter_add(&zeros, axis, index, &ones)?;
     let untouched = equal(&hits, 0.0)?;
-    let start = if include_self { x.clone() } else { where_(&untouched, x, 0.0)? };
+    let start = if include_self { x.clone() } else { where_(&untouched, x, 0_i64)? };
     match reduce {
         "sum" => scatter_add(&start, axis, index, source),
         "mean" => {
             let own = if include_self { scalar(1.0, x.dtype()) } else { astype(&untouched, x.dtype())? };
-            divide(&scatter_add(&start, axis, index, source)?, &add(&hits, &own)?)
+            let (total, count) = (scatter_add(&start, axis, index, source)?, add(&hits, &own)?);
+            if x.dtype().is_integer() { floor_divide(&total, &count) } else { divide(&total, &count) }
+        }
+        "amax" | "amin" if x.dtype().is_integer() => {
+            let along = normalize_axis("scatter_reduce", axis, x.ndim())?;
+            let (places, rows) = super::gather::along("scatter_reduce", x.shape(), index, along, index.shape())?;
+            let part = super::scatter::inside_of(source, index)?;
+            let start = if include_self { x.clone() } else { super::gather::put(x.clone(), &places, &rows, &part)? };
+            Ok(best(&start, &rows, &part, reduce == "amax")?.into())
         }
         "amax" | "amin" => extremum(x, axis, index, source, reduce == "amax", include_self, &untouched),
         other => Err(Error::Value(format!("scatter_reduce: reduce is '{other}', expected 'sum', 'mean', 'amax' or 'amin'"))),
@@ -199,8 +208,9 @@ fn extremum(x: &Variable, axis: isize, index: &Variable, source: &Variable, larg
     let at = row_numbers("scatter_reduce", index, along, x.shape()[along])?;
     let none = if largest { f64::NEG_INFINITY } else { f64::INFINITY };
     let start = if own { x.detach() } else { where_(untouched, &x.detach(), none)? };
-    let best: Variable = best(&start, &at, along, &source.detach(), largest)?.into();
     let part = super::scatter::inside_of(source, index)?;
+    let (_, rows) = super::gather::along("scatter_reduce", x.shape(), index, along, index.shape())?;
+    let best: Variable = best(&start, &rows, &part.detach(), largest)?.into();
     let there = super::gather(&best, axis, &at)?;
     let (hit, mine) = (equal(&part, &there)?, super::logical_and(&equal(x, &best)?, &super::logical_or(untouched, own)?)?);
     let zeros: Variable = Array::zeros(x.shape(), x.dtype()).into();
@@ -209,27 +219,30 @@ fn extremum(x: &Variable, axis: isize, index: &Variable, source: &Variable, larg
     divide(&total, &count)
 }
 
-fn best(start: &Variable, at: &Variable, axis: usize, source: &Variable, largest: bool) -> Result<Array> {
-    let mut out = astype(start, DType::F64)?.values("scatter_reduce")?.copy();
-    let shape = Shape::from_slice(out.shape());
-    let part = super::scatter::inside_of(source, at)?;
-    let values: Vec<f64> = astype(&part, DType::F64)?.values("scatter_reduce")?.to_vec();
-    let places: Vec<i64> = at.values("scatter_reduce")?.to_vec();
-    let data = out.data_mut::<f64>();
-    for (k, (&v, &p)) in values.iter().zip(&places).enumerate() {
-        let (mut rest, mut place, mut stride) = (k, 0, 1);
-        for a in (0..shape.len()).rev() {
-            let i = rest % at.shape()[a];
-            rest /= at.shape()[a];
-            place += stride * if a == axis { usize::try_from(p).unwrap_or(0) } else { i };
-            stride *= shape[a];
-        }
-        let better = v.is_nan() || if largest { v > data[place] } else { v < data[place] };
-        if better && !data[place].is_nan() {
-            data[place] = v;
+/// The largest (or smallest) of `start` and of `part` at the elements `rows`: integers exactly, other numbers as float64, where NaN wins.
+fn best(start: &Variable, rows: &Variable, part: &Variable, largest: bool) -> Result<Array> {
+    let dtype = start.dtype();
+    let wide = || -> Result<Array> {
+        let better = |v: f64, old: f64| !old.is_nan() && (v.is_nan() || if largest { v > old } else { v < old });
+        let out = best_by(&astype(start, DType::F64)?, rows, &astype(part, DType::F64)?, better)?;
+        Ok(astype(&out.into(), dtype)?.into_array())
+    };
+    dispatch!(integer dtype, T => best_by::<T>(start, rows, part, |v, old| if largest { v > old } else { v < old }), else wide())
+}
+
+/// `start`, where elements of `part` replace the elements that they are better than.
+fn best_by<T: Plain>(start: &Variable, rows: &Variable, part: &Variable, better: impl Fn(T, T) -> bool) -> Result<Array> {
+    const NAME: &str = "scatter_reduce";
+    let mut out = start.values(NAME)?.copy();
+    let (values, rows) = (part.values(NAME)?.to_vec::<T>(), rows.values(NAME)?.to_vec::<i64>());
+    let data = out.data_mut::<T>();
+    for (&v, row) in values.iter().zip(rows) {
+        let Ok(at) = usize::try_from(row) else { continue };
+        if better(v, data[at]) {
+            data[at] = v;
         }
     }
-    Ok(astype(&out.into(), start.dtype())?.into_array())
+    Ok(out)
 }
 
 fn axis(a: &Args<'_>, i: usize) -> Result<Option<isize>> {

@@ -216,12 +216,14 @@ fn call_interpolate(a: &Args<'_>) -> Result<Value> {
 /// The positions that padding by `before` and `after` elements reads along an axis of size `n`.
 fn padded(mode: &str, n: usize, before: isize, after: isize) -> Result<Vec<Option<usize>>> {
     let size = n.cast_signed();
+    // What is left after cropping; circular padding repeats this part.
+    let (low, high) = ((-before).max(0), size - (-after).max(0));
     let fail = |limit: &str| {
         Err(Error::Value(format!("pad: mode '{mode}' needs a padding {limit} the size of the axis, got ({before}, {after}) for {n} elements")))
     };
     match mode {
         "reflect" if before >= size || after >= size => return fail("below"),
-        "circular" if before > size || after > size => return fail("of at most"),
+        "circular" if before.max(after) > 0 && before.max(after) > high - low => return fail("of at most"),
         "replicate" if n == 0 && (before > 0 || after > 0) => return fail("within"),
         _ => {}
     }
@@ -240,7 +242,7 @@ fn padded(mode: &str, n: usize, before: isize, after: isize) -> Result<Vec<Optio
             p
         }),
         "replicate" => Some(p.clamp(0, size - 1)),
-        _ => Some(p.rem_euclid(size)),
+        _ => Some(low + (p - low).rem_euclid((high - low).max(1))),
     };
     Ok((-before..size + after).map(|p| place(p).map(isize::cast_unsigned)).collect())
 }

@@ -96,6 +96,10 @@ pub fn concat(arrays: &[Variable], axis: Option<isize>) -> Result<Variable> {
         return concat(&flat, Some(0));
     };
     let arrays = promoted("concat", arrays)?;
+    if arrays.iter().any(|x| x.shape() == [0]) && arrays.iter().any(|x| x.ndim() > 1) {
+        let filled: Vec<Variable> = alloc_check::collect(arrays.iter().filter(|x| x.shape() != [0]).cloned());
+        return concat(&filled, Some(axis));
+    }
     let first = arrays[0].shape();
     if first.is_empty() {
         return Err(Error::Shape("concat: array 0 is 0-d, which cannot be joined along an axis; use stack or axis=None".to_owned()));
@@ -215,7 +219,7 @@ pub const ENTRIES: &[Entry] = &[
         moves: true,
         name: "concat",
         aliases: &["concatenate", "cat"],
-        doc: "Arrays side by side along an axis; axis=None flattens them first. Dtypes promote.\n\n>>> tg.concat([tg.Variable([1.0, 2.0]), tg.Variable([3.0])])\nVariable([1., 2., 3.])\n",
+        doc: "Arrays side by side along an axis; axis=None flattens them first. Dtypes promote. Vectors without elements, as tg.tensor([]), are left out beside arrays of more axes.\n\n>>> tg.concat([tg.Variable([1.0, 2.0]), tg.Variable([3.0])])\nVariable([1., 2., 3.])\n",
         params: &[Param::new("arrays", Kind::Arrays), Param { alias: Some("dim"), ..Param::new("axis", Kind::OptInt).or(Default::Int(0)) }],
         call: call_concat,
         gradient: Gradient::Rule("split(g)"),

@@ -107,7 +107,8 @@ pub fn tile(x: &Variable, reps: &[isize]) -> Result<Variable> {
 /// `Value` when a number is negative or there is a wrong number of them, `Axis` when the axis is out of range.
 pub fn repeat(x: &Variable, repeats: &[isize], axis: Option<isize>) -> Result<Variable> {
     let Some(axis) = axis else { return repeat(&flatten(x)?, repeats, Some(0)) };
-    let axis = normalize_axis("repeat", axis, x.ndim())?;
+    let hint = |e: Error| Error::Axis(format!("{e}; to tile the array, as PyTorch's repeat does, write x.tile(repeats)"));
+    let axis = normalize_axis("repeat", axis, x.ndim()).map_err(hint)?;
     let n = x.shape()[axis];
     let times: Vec<usize> = alloc_check::try_collect(repeats.iter().map(|&r| size("repeat", r)))?;
     if let [times] = times[..] {

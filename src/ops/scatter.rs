@@ -5,7 +5,7 @@ use super::registry::{Arg, Entry, Gradient, Kind, Operand, Param, Sample};
 use super::samples::{Draw, REAL, call_with, indices};
 use super::shape::stored_as;
 use super::window::{Cut, GETITEM, Window, view};
-use crate::array::{Array, Shape, broadcast_shapes, normalize_axis};
+use crate::array::{Array, DType, Shape, broadcast_shapes, normalize_axis};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::gather::Places;
 use crate::tape::Variable;
@@ -45,10 +45,10 @@ pub(super) fn inside_of(source: &Variable, index: &Variable) -> Result<Variable>
 ///
 /// # Errors
 /// `Shape` when `index` is larger than one of the arrays, `Index` when an index is out of bounds or not an integer, `DType` unless both
-/// arrays have the same floating dtype.
+/// arrays have the same dtype, which is not bool.
 pub fn scatter_add(x: &Variable, axis: isize, index: &Variable, source: &Variable) -> Result<Variable> {
     const NAME: &str = "scatter_add";
-    same_float(NAME, x, source)?;
+    same_number(NAME, x, source)?;
     let axis = normalize_axis(NAME, axis, x.ndim())?;
     inside(NAME, "array", x.shape(), index, Some(axis))?;
     inside(NAME, "source", source.shape(), index, None)?;
@@ -62,10 +62,10 @@ pub fn scatter_add(x: &Variable, axis: isize, index: &Variable, source: &Variabl
 ///
 /// # Errors
 /// `Shape` unless `source` has the shape of `x` with one slice per index, `Index` when an index is out of bounds or not an integer, `DType`
-/// unless both have the same floating dtype.
+/// unless both have the same dtype, which is not bool; for integers, `alpha` is a whole number.
 pub fn index_add(x: &Variable, axis: isize, index: &Variable, source: &Variable, alpha: f64) -> Result<Variable> {
     const NAME: &str = "index_add";
-    same_float(NAME, x, source)?;
+    same_number(NAME, x, source)?;
     let axis = normalize_axis(NAME, axis, x.ndim())?;
     let count = index.array().size();
     let mut shape = Shape::from_slice(x.shape());
@@ -80,15 +80,27 @@ pub fn index_add(x: &Variable, axis: isize, index: &Variable, source: &Variable,
     let rows = super::reshape(&row_numbers(NAME, index, axis, x.shape()[axis])?, &[count.cast_signed()])?;
     let places = Places { shape: Shape::from_slice(x.shape()), axes: [axis].into_iter().collect(), place: axis };
     let sum = add_at(source, &places, &rows)?;
-    super::add(x, &super::multiply(&sum, alpha)?)
+    super::add(x, &scaled(NAME, &sum, alpha)?)
 }
 
-fn same_float(op: &str, x: &Variable, source: &Variable) -> Result<()> {
-    if x.dtype().is_inexact() && x.dtype() == source.dtype() {
+/// `alpha` times `sum`, in the dtype of `sum`.
+#[allow(clippy::cast_possible_truncation, clippy::float_cmp, reason = "whole numbers of this size are exact")]
+fn scaled(op: &str, sum: &Variable, alpha: f64) -> Result<Variable> {
+    if sum.dtype().is_inexact() {
+        return super::multiply(sum, alpha);
+    }
+    if alpha.trunc() != alpha || alpha.abs() > 2_f64.powi(53) {
+        return Err(Error::DType(format!("{op}: alpha is {alpha} for arrays of {}, expected a whole number", sum.dtype())));
+    }
+    if alpha == 1.0 { Ok(sum.clone()) } else { super::multiply(sum, alpha as i64) }
+}
+
+fn same_number(op: &str, x: &Variable, source: &Variable) -> Result<()> {
+    if x.dtype() != DType::Bool && x.dtype() == source.dtype() {
         return Ok(());
     }
     Err(Error::DType(format!(
-        "{op}: an array of {} and a source of {} were given, expected one floating or complex dtype",
+        "{op}: an array of {} and a source of {} were given, expected one dtype of numbers; convert one with astype()",
         x.dtype(),
         source.dtype()
     )))

@@ -30,13 +30,15 @@ pub fn advice(name: &str, key: &str, keys: &[String]) -> Option<&'static str> {
 pub fn has_form_by_position(name: &str) -> bool {
     matches!(
         name,
-        "atleast_1d"
+        "argsort"
+            | "atleast_1d"
             | "atleast_2d"
             | "atleast_3d"
             | "delete"
             | "einsum"
             | "histogram"
             | "histogram_bin_edges"
+            | "insert"
             | "max"
             | "mean"
             | "min"

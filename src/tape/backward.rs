@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::backward_pass::{BackwardPass, Delivery};
 use super::hooks::{retained_leaf, run_hooks};
 use super::leaf::accumulate_all;
+use super::mode;
 use super::variable::{Edge, Variable};
 use crate::array::alloc_check;
 use crate::error::{Error, Result};
@@ -77,9 +78,11 @@ pub fn grad(roots: &[(Variable, Option<Variable>)], inputs: &[Variable], options
     let mut sweep = BackwardPass::new(roots, inputs, options)?;
     sweep.run()?;
     let mut grads = alloc_check::with_capacity(inputs.len());
+    let mode = mode::recording(options.create_graph);
     for mut target in sweep.take_targets() {
         grads.push(target.gradient.take().map_or(Ok(None), |g| run_hooks(&target.hooks, g).map(|g| Some(g.pooled())))?);
     }
+    drop(mode);
     sweep.finish();
     Ok(grads)
 }

@@ -470,12 +470,14 @@ impl BackwardPass {
     /// Runs the hooks of leaves. When all have run, adds the gradients and frees the graph.
     pub(super) fn commit(mut self) -> Result<()> {
         let mut ready = alloc_check::with_capacity(self.leaves.len() + self.retained.len());
+        let mode = mode::recording(self.options.create_graph);
         for (leaf, mut g) in std::mem::take(&mut self.leaves) {
             // The leaf may have been frozen after recording.
             let Some(g) = g.take().filter(|_| leaf.requires_grad()) else { continue };
             let g = if leaf.has_hooks() { run_hooks(&leaf.hooks(), g)? } else { g };
             ready.push((leaf, g));
         }
+        drop(mode);
         ready.append(&mut self.retained);
         accumulate_all(ready, || self.finish())
     }

@@ -243,3 +243,21 @@ def test_a_child_has_whole_plans() -> None:
         stop.set()
         for t in threads:
             t.join()
+
+
+@pytest.mark.parametrize("name", ["hfft2", "hfftn", "ihfft2", "ihfftn"])
+@pytest.mark.parametrize("norm", [None, "backward", "ortho", "forward"])
+def test_hermitian_transforms_of_several_axes(name: str, norm: str | None) -> None:
+    scipy_fft = pytest.importorskip("scipy.fft")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 3, 4))
+    if name[0] == "h":
+        x = x + 1j * rng.normal(size=x.shape)
+    ours, theirs = getattr(tg.fft, name), getattr(scipy_fft, name)
+    assert np.allclose(ours(tg.asarray(x), norm=norm).numpy(), theirs(x, norm=norm))
+    assert np.allclose(ours(tg.asarray(x), s=(4, 5), dim=(0, 2), norm=norm).numpy(), theirs(x, s=(4, 5), axes=(0, 2), norm=norm))
+    assert gradcheck(lambda v: ours(v, norm=norm), (tg.asarray(x).requires_grad_(True),))
+    with pytest.raises(ValueError, match=f"{name[:-1]}n: norm is 'none', expected"):
+        ours(x, norm="none")
+    with pytest.raises(TypeError, match="one argument"):
+        tg.fft.hfftn(x, axes=(0, 1), dim=(0, 1))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import namedtuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 import tapegrad as tg
 from tapegrad import lax, tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 X = np.random.default_rng(0).normal(size=5)
 
@@ -92,3 +96,54 @@ def test_containers() -> None:
     gradient = tg.grad(lambda p: tg.sum(p["w"] ** 2) * p["b"])(parameters)
     updated = tree.map(lambda p, g: p - 0.1 * g, parameters, gradient)
     np.testing.assert_allclose(updated["w"].numpy(), [0.9, 1.8], rtol=1e-6)
+
+
+# ---- parts at places that are results ----
+
+
+@pytest.mark.parametrize(("start", "row", "column"), [((1, 1), 1, 1), ((5, 5), 1, 2), ((-1, -2), 1, 2), ((0, -9), 0, 0)])
+def test_parts_are_moved_into_the_array(start: tuple[int, int], row: int, column: int) -> None:
+    x = np.arange(12.0).reshape(3, 4)
+    for at in (start, tg.Variable(start), [tg.Variable(i) for i in start]):
+        assert tg.lax.dynamic_slice(x, at, (2, 2)).tolist() == x[row : row + 2, column : column + 2].tolist()
+        expected = x.copy()
+        expected[row : row + 2, column : column + 2] = -1.0
+        assert tg.lax.dynamic_update_slice(x, -tg.ones((2, 2)), at).tolist() == expected.tolist()
+    assert x.sum() == 66.0
+
+
+def test_parts_along_one_axis() -> None:
+    x = tg.arange(6.0).reshape(2, 3)
+    assert tg.lax.dynamic_slice_in_dim(x, 1, 2, axis=1).tolist() == [[1, 2], [4, 5]]
+    assert tg.lax.dynamic_index_in_dim(x, 1, axis=-1).tolist() == [[1], [4]]
+    assert tg.lax.dynamic_index_in_dim(x, tg.Variable(1), keepdims=False).tolist() == [3, 4, 5]
+    assert tg.lax.dynamic_update_slice_in_dim(x, tg.zeros((2, 1)), 2, axis=1).tolist() == [[0, 1, 0], [3, 4, 0]]
+    for row in (tg.zeros(3), tg.zeros((1, 3))):
+        assert tg.lax.dynamic_update_index_in_dim(x, row, 0, axis=0).tolist() == [[0, 0, 0], [3, 4, 5]]
+
+
+def test_parts_are_recorded_and_mapped() -> None:
+    def f(x: tg.Variable) -> tg.Variable:
+        return tg.sum(tg.lax.dynamic_update_slice(x * 2.0, x[:1] ** 2, (2,)) ** 2)
+
+    # The first element counts twice: 4 x² and x⁴.
+    assert tg.grad(f)(tg.Variable([3.0, 1.0, 5.0])).tolist() == [24.0 + 108.0, 8.0, 0.0]
+    starts = tg.Variable([0, 2])
+    assert tg.vmap(lambda i: tg.lax.dynamic_slice(tg.arange(4), (i,), (2,)))(starts).tolist() == [[0, 1], [2, 3]]
+    put = tg.vmap(lambda i, u: tg.lax.dynamic_update_slice(tg.zeros(4), u, (i,)))
+    assert put(starts, tg.ones((2, 2))).tolist() == [[1, 1, 0, 0], [0, 0, 1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: tg.lax.dynamic_slice(tg.ones((2, 2)), (0,), (1, 1)), tg.ShapeError, "needs 2 starts and sizes, got 1 and 2"),
+        (lambda: tg.lax.dynamic_slice(tg.ones(2), (0,), (3,)), tg.ShapeError, "a part of 3 elements does not fit an axis of 2"),
+        (lambda: tg.lax.dynamic_slice(tg.ones(2), (0.5,), (1,)), TypeError, "one whole number, got float32"),
+        (lambda: tg.lax.dynamic_update_slice(tg.ones(2), 1.0, (0,)), tg.ShapeError, "expected as many axes"),
+        (lambda: tg.lax.dynamic_index_in_dim(tg.ones(2), 0, axis=1), tg.AxisError, "axis 1 is out of bounds"),
+    ],
+)
+def test_bad_parts(call: Callable[[], object], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call()

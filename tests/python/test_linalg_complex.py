@@ -347,3 +347,13 @@ def test_functions_of_hermitian_matrices() -> None:
             getattr(linalg, name)(v(mirrored.real))
     with pytest.raises(tg.LinAlgError, match="eigenvalue is zero"):
         linalg.logm(v(density))
+
+
+@pytest.mark.parametrize("n", [3, 20])
+def test_imaginary_parts_on_the_diagonal_of_hermitian_matrices_do_not_count(n: int) -> None:
+    rng = np.random.default_rng(n)
+    a = rng.normal(size=(n, n)) + 1j * rng.normal(size=(n, n))
+    for uplo in ("L", "U"):
+        assert np.allclose(tg.linalg.eigvalsh(tg.asarray(a), UPLO=uplo).numpy(), np.linalg.eigvalsh(a, UPLO=uplo))
+    positive = a @ a.conj().T + n * np.eye(n) + 1j * np.diag(rng.normal(size=n))
+    assert np.allclose(tg.linalg.cholesky(tg.asarray(positive)).numpy(), np.linalg.cholesky(positive))

@@ -150,3 +150,50 @@ def test_what_does_not_fit_is_named() -> None:
         linalg.solve_continuous_are(np.eye(2), np.zeros((2, 1)), np.eye(2), np.eye(1))
     with pytest.raises(tg.ShapeError, match="rows, expected"):
         linalg.solve_banded((1, 1), np.ones((2, 3)), np.ones(3))
+
+
+@pytest.mark.parametrize("make", [lambda x: x, lambda x: x + 1j * x[::-1]])
+@pytest.mark.parametrize("left", [True, False])
+@pytest.mark.parametrize("adjoint", [True, False])
+def test_lu_solve_in_the_form_of_pytorch(make: Callable[..., Any], left: bool, adjoint: bool) -> None:
+    a, b = make(draw(2, 3, 3)), make(draw(2, 3, 3, seed=1))
+    factors, pivots = linalg.lu_factor(tg.asarray(a))
+    x = linalg.lu_solve(factors, pivots, tg.asarray(b), left=left, adjoint=adjoint).numpy()
+    op = np.conj(np.swapaxes(a, -1, -2)) if adjoint else a
+    assert np.allclose(op @ x if left else x @ op, b)
+    if left and not adjoint:
+        assert np.array_equal(linalg.lu_solve([factors, pivots], b).numpy(), x)
+    with pytest.raises(TypeError, match=r"lu_solve\(lu, pivots, b\)"):
+        linalg.lu_solve(factors, pivots)
+
+
+def test_factors_and_inverses_that_say_where_they_fail() -> None:
+    stack = tg.asarray(np.stack([positive(2), -np.eye(2), np.zeros((2, 2))]))
+    factor, info = linalg.cholesky_ex(stack)
+    assert info.tolist() == [0, 1, 1]
+    assert np.allclose(factor[0].numpy(), np.linalg.cholesky(positive(2)))
+    assert np.isnan(factor[1:].numpy()).all()
+    inverse, info = linalg.inv_ex(stack)
+    assert info.tolist() == [0, 0, 1]
+    assert info.dtype == tg.int32
+    assert np.allclose(inverse[:2].numpy(), np.linalg.inv(stack[:2].numpy()))
+    assert linalg.cholesky_ex(positive(2), upper=True).L[1, 0].item() == 0.0
+    assert gradcheck(lambda a: linalg.inv_ex(a).inverse, (tg.asarray(positive(2)).requires_grad_(True),))
+    with pytest.raises(tg.LinAlgError):
+        linalg.cholesky_ex(stack, check_errors=True)
+    with pytest.raises(tg.LinAlgError):
+        linalg.inv_ex(np.ones(2))
+
+
+def test_arguments_of_pytorch_for_ranks_and_least_squares() -> None:
+    a = np.diag([4.0, 1.0, 0.1])
+    assert linalg.matrix_rank(a, atol=0.5).item() == 2
+    assert linalg.matrix_rank(a, atol=0.01, rtol=0.5).item() == 1
+    assert linalg.matrix_rank(np.stack([a, a]), atol=np.array([2.0, 0.05])).tolist() == [1, 3]
+    assert linalg.lstsq(a, np.ones(3), driver="gelsd").rank.item() == 3
+    with pytest.raises(ValueError, match="driver is 'qr'"):
+        linalg.lstsq(a, np.ones(3), driver="qr")
+    assert linalg.vander(tg.Variable([[2.0, 3.0]]), N=3).tolist() == [[[1.0, 2.0, 4.0], [1.0, 3.0, 9.0]]]
+    assert linalg.vander(tg.arange(3)).tolist() == np.vander(np.arange(3), increasing=True).tolist()
+    with pytest.raises(tg.LinAlgError, match="at least 1 dimension"):
+        linalg.vander(tg.Variable(1.0))

@@ -606,3 +606,41 @@ def test_a_call_of_numpy(call: str) -> None:
     grads = tg.autograd.grad([y], list(leaves.values()), allow_unused=True) if tracked else [None] * len(leaves)
     along = sum(float(np.sum(g.numpy() * DIRECTION[k])) for k, g in zip(leaves, grads, strict=True) if g is not None)
     assert along == pytest.approx(slope, rel=2e-2 if "float32" in call else 2e-5, abs=1e-6)
+
+
+def test_a_condition_for_each_function_where_the_argument_is_one_number() -> None:
+    functions = [lambda x: -x, lambda x: 3.0 * x]
+    for x in (-2.0, 2.0):
+        conditions = [x < 0, x >= 0]
+        expected = np.piecewise(x, conditions, functions)
+        for got in (
+            tg.piecewise(x, conditions, functions),
+            np.piecewise(tg.asarray(x), [tg.asarray(c) for c in conditions], functions),
+        ):
+            assert got.shape == ()
+            assert got.item() == expected
+    assert tg.piecewise(tg.asarray([-1.0, 2.0]), [True, False], functions).tolist() == [1.0, 6.0]
+
+
+def test_pad_refuses_functions_and_unknown_options() -> None:
+    for call in (np.pad, tg.pad):
+        with pytest.raises(TypeError, match="'padder' is no option of pad; there are constant_values, end_values"):
+            call(tg.ones(2), 1, padder=3)
+    with pytest.raises(TypeError, match="mode is a function"):
+        np.pad(tg.ones(2), 1, lambda *_: None)
+
+
+def test_insert_takes_slices() -> None:
+    x = tg.Variable([0.0, 1.0, 2.0, 3.0], requires_grad=True)
+    expected = np.insert(np.arange(4.0), slice(2, 4), [7.0, 8.0]).tolist()
+    assert np.insert(x, slice(2, 4), [7.0, 8.0]).tolist() == tg.insert(x, slice(2, 4), [7.0, 8.0]).tolist() == expected
+    assert tg.insert(tg.ones((2, 2)), slice(None), 5.0, axis=1).tolist() == [[5.0, 1.0, 5.0, 1.0]] * 2
+
+
+@pytest.mark.parametrize("shape", [(7, 3), (3, 7), (4, 4), (1, 3), (5, 1), (0, 2)])
+@pytest.mark.parametrize("wrap", [False, True])
+def test_diagonals_of_tall_matrices_wrap(shape: tuple[int, int], wrap: bool) -> None:
+    expected, got = np.zeros(shape), tg.zeros(shape)
+    np.fill_diagonal(expected, 4.0, wrap=wrap)
+    tg.fill_diagonal(got, 4.0, wrap=wrap)
+    assert got.tolist() == expected.tolist()

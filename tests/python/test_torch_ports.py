@@ -438,3 +438,343 @@ def test_pruning_methods_of_ones_own():
         prune.BasePruningMethod.apply(nn.Linear(1, 1), "weight")
     with pytest.raises(tg.ShapeError, match="shape"):
         Alternate.apply(nn.Linear(2, 1), "weight", importance_scores=tg.ones(3))
+
+
+# ---- hooks and the mode of the pass ----
+
+
+def test_a_hook_after_accumulation_may_step_the_leaf_in_place():
+    p = tg.zeros(2, requires_grad=True)
+    p.register_post_accumulate_grad_hook(lambda p: p.add_(p.grad, alpha=-0.5))
+    (p * 2).sum().backward()
+    assert p.tolist() == [-1.0, -1.0]
+    assert p.is_leaf
+    assert p.requires_grad
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_hooks_of_leaves_record_only_where_the_pass_does(create_graph):
+    factor = tg.tensor([3.0], requires_grad=True)
+    p = tg.zeros(1, requires_grad=True)
+    modes = []
+
+    def hook(grad):
+        modes.append(tg.is_grad_enabled())
+        return grad * factor
+
+    p.register_hook(hook)
+    p.register_post_accumulate_grad_hook(lambda p: modes.append(tg.is_grad_enabled()))
+    (p * 2).sum().backward(create_graph=create_graph)
+    assert p.grad.tolist() == [6.0]
+    assert p.grad.requires_grad is create_graph
+    (grad,) = tg.autograd.grad((p * 2).sum(), p, create_graph=create_graph)
+    assert grad.tolist() == [6.0]
+    assert grad.requires_grad is create_graph
+    assert modes == [create_graph] * 3
+    assert tg.is_grad_enabled()
+
+
+def test_hooks_of_leaves_leave_the_mode_as_it_was_when_they_fail():
+    p = tg.zeros(1, requires_grad=True)
+
+    def hook(_):
+        raise KeyError("mine")
+
+    p.register_hook(hook)
+    for call in (lambda: (p * 2).sum().backward(), lambda: tg.autograd.grad((p * 2).sum(), p)):
+        with pytest.raises(KeyError, match="mine"):
+            call()
+        assert tg.is_grad_enabled()
+
+
+# ---- whole numbers at indices ----
+
+WHOLE = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
+
+
+@pytest.mark.parametrize("dtype", WHOLE)
+def test_counting_at_indices(dtype):
+    dtype = getattr(tg, dtype)
+    at, ones = tg.tensor([0, 2, 2, 2]), tg.ones(4, dtype=dtype)
+    empty = tg.zeros(3, dtype=dtype)
+    for counts in (
+        empty.scatter_add(0, at, ones),
+        empty.index_add(0, at, ones),
+        empty.index_put((at,), ones, accumulate=True),
+        empty.clone().index_add_(0, at, ones),
+        empty.clone().index_put_((at,), tg.tensor(1, dtype=dtype), accumulate=True),
+        empty.scatter_reduce(0, at, ones, "sum"),
+    ):
+        assert counts.dtype == dtype
+        assert counts.tolist() == [1, 0, 3]
+    by_numpy = empty.clone()
+    np.add.at(by_numpy, np.array([0, 2, 2, 2]), 1)
+    assert by_numpy.dtype == dtype
+    assert by_numpy.tolist() == [1, 0, 3]
+
+
+def test_whole_numbers_at_indices_wrap_around_and_take_whole_factors():
+    big = tg.tensor([255, 255], dtype=tg.uint8)
+    assert tg.zeros(1, dtype=tg.uint8).index_add(0, tg.tensor([0, 0]), big).tolist() == [254]
+    counts = tg.zeros(2, dtype=tg.int64).index_add(0, tg.tensor([1, 1]), tg.tensor([1, 2]), alpha=-2)
+    assert counts.dtype == tg.int64
+    assert counts.tolist() == [0, -6]
+    with pytest.raises(tg.DTypeError, match=r"alpha is 0\.5 for arrays of int64, expected a whole number"):
+        tg.zeros(2, dtype=tg.int64).index_add(0, tg.tensor([1]), tg.tensor([1]), alpha=0.5)
+    with pytest.raises(tg.DTypeError, match="an array of bool and a source of bool were given, expected one dtype of numbers"):
+        tg.zeros(2, dtype=tg.bool).scatter_add(0, tg.tensor([1]), tg.tensor([True]))
+    batched = tg.vmap(lambda at: tg.zeros(2, dtype=tg.int64).index_add(0, at, tg.ones(2, dtype=tg.int64)))
+    assert batched(tg.tensor([[0, 1], [1, 1]])).tolist() == [[1, 1], [0, 2]]
+
+
+@pytest.mark.parametrize(
+    ("reduce", "include_self", "expected"),
+    [
+        ("amax", True, [1, 1, 2**62 + 1]),
+        ("amax", False, [-1, 1, 2**62 + 1]),
+        ("amin", True, [-2, 1, 1]),
+        ("amin", False, [-2, 1, 2**62]),
+        ("mean", True, [-1, 1, (2**63 + 2) // 3]),
+        ("mean", False, [-2, 1, 2**62]),
+        ("sum", False, [-3, 1, 2**63 + 1 - 2**64]),
+    ],
+)
+def test_reductions_of_whole_numbers_at_indices_stay_whole(reduce, include_self, expected):
+    source = tg.tensor([-1, -2, 2**62, 2**62 + 1])
+    if reduce == "mean":
+        source = tg.tensor([-1, -2, 2**62, 2**62])[:3]
+        expected = [expected[0], expected[1], (2**62 + 1) // 2 if include_self else 2**62]
+    got = tg.ones(3, dtype=tg.int64).scatter_reduce(
+        0, tg.tensor([0, 0, 2, 2])[: source.size], source, reduce, include_self=include_self
+    )
+    assert got.dtype == tg.int64
+    assert got.tolist() == expected
+
+
+# ---- arguments and methods of PyTorch's documentation ----
+
+
+def test_repeats_by_counts_and_with_a_known_size():
+    assert tg.repeat_interleave(tg.tensor([1, 0, 2])).tolist() == [0, 2, 2]
+    rows = tg.tensor([[1, 2], [3, 4]], requires_grad=False).repeat_interleave(tg.tensor([1, 2]), dim=0, output_size=3)
+    assert rows.tolist() == [[1, 2], [3, 4], [3, 4]]
+    with pytest.raises(ValueError, match="output_size is 5, but the repeats give 4"):
+        tg.ones(2).repeat_interleave(2, output_size=5)
+    with pytest.raises(tg.ShapeError, match="a vector of counts, or repeats="):
+        tg.ones(2).repeat_interleave()
+
+
+def test_scatter_that_multiplies():
+    x = tg.full((2, 4), 2.0, requires_grad=True)
+    y = x.scatter(1, tg.tensor([[2], [3]]), 1.5, reduce="multiply")
+    assert y.tolist() == [[2, 2, 3, 2], [2, 2, 2, 3]]
+    y.sum().backward()
+    assert x.grad.tolist() == [[1, 1, 1.5, 1], [1, 1, 1, 1.5]]
+    assert tg.ones(2).scatter_(0, tg.tensor([1]), tg.tensor([3.0]), reduce="multiply").tolist() == [1, 3]
+    with pytest.raises(ValueError, match="the index has a place twice"):
+        tg.ones(2).scatter(0, tg.tensor([1, 1]), tg.ones(2), reduce="multiply")
+
+
+def test_names_and_arguments_of_single_functions():
+    z = tg.tensor([[1 + 1j, 2]])
+    assert (z.adjoint() == z.mH).all()
+    assert z.conj().resolve_conj().resolve_neg().is_conj() is z.is_neg() is False
+    assert tg.special.logit(tg.tensor([0.0]), eps=0.5).tolist() == [0.0]
+    tg.testing.assert_close(tg.ones(2), tg.ones(2), check_device=True, check_layout=True, check_stride=True)
+    counts, _ = tg.histogram(tg.tensor([1.0, 2, 1]), bins=4, range=(0.0, 3.0), weight=tg.tensor([1.0, 2, 4]))
+    assert counts.tolist() == [0, 5, 2, 0]
+    y = tg.arange(12.0).reshape(3, 4) ** 2
+    rows, columns = tg.gradient(y, spacing=[3.0, 2.0], dim=(0, 1))
+    assert (rows == tg.gradient(y, 3.0, axis=0)).all()
+    assert (columns == tg.gradient(y, 2.0, axis=1)).all()
+    assert len(tg.gradient(y[0], spacing=2.0)) == 1
+    with pytest.raises(ValueError, match="spacing has 1 entries for 2 axes"):
+        tg.gradient(y, spacing=[1.0])
+    with pytest.raises(tg.AxisError, match=r"axis 2 is out of bounds.*write x\.tile\(repeats\)"):
+        tg.tensor([1, 2, 3]).repeat(4, 2)
+    tall = tg.zeros(5, 2)
+    assert tall.fill_diagonal_(1.0, wrap=True).tolist() == [[1, 0], [0, 1], [0, 0], [1, 0], [0, 1]]
+
+
+def test_a_list_that_grows_from_an_empty_vector():
+    rows = tg.tensor([])
+    for i in range(3):
+        rows = tg.cat([rows, tg.full((1, 2), float(i), requires_grad=True)])
+    assert rows.tolist() == [[0, 0], [1, 1], [2, 2]]
+    assert rows.requires_grad
+    assert tg.cat((tg.ones(2, 3), tg.empty(0)), dim=1).shape == (2, 3)
+    assert tg.vmap(lambda x: tg.cat([tg.tensor([]), x]))(tg.ones(2, 3, 4)).shape == (2, 3, 4)
+    assert tg.cat([tg.tensor([]), tg.tensor([])]).shape == (0,)
+    with pytest.raises(tg.ShapeError, match="does not fit"):
+        tg.cat([tg.empty(0, 2), tg.ones(2, 3)])
+
+
+def test_order_by_position():
+    x = tg.tensor([[1.0, 3.0, 2.0]])
+    assert x.argsort(-1, True).tolist() == tg.argsort(x, 1, True).tolist() == [[1, 2, 0]]
+    assert x.argsort(1, False).tolist() == [[0, 2, 1]]
+    assert tg.diagflat(tg.ones(1), offset=1).tolist() == [[0, 1], [0, 0]]
+    assert tg.linalg.diagonal(tg.arange(8).reshape(2, 2, 2), dim1=0, dim2=1).tolist() == [[0, 6], [1, 7]]
+
+
+def test_methods_of_flat_places_and_special_functions():
+    assert tg.zeros(2, 2).put_(tg.tensor([1, 3]), tg.tensor([9.0, 8.0])).tolist() == [[0, 9], [0, 8]]
+    assert tg.zeros(2, 2).put_(tg.tensor([1, 1]), tg.tensor([9.0, 8.0]), accumulate=True).tolist() == [[0, 17], [0, 0]]
+    assert tg.tensor([4]).gcd(tg.tensor([6])).tolist() == [2]
+    assert tg.tensor([4]).lcm(tg.tensor([6])).tolist() == [12]
+    x = tg.tensor([0.5])
+    assert (x.polygamma(1) == tg.special.polygamma(1, x)).all()
+    assert (x.i0() == tg.special.i0(x)).all()
+
+
+def test_circular_padding_repeats_what_cropping_leaves():
+    x = tg.arange(4.0).reshape(1, 1, 4)
+    assert nn.functional.pad(x, (-1, 2), mode="circular").tolist() == [[[1, 2, 3, 1, 2]]]
+    assert nn.functional.pad(x, (1, -2), mode="circular").tolist() == [[[1, 0, 1]]]
+    assert nn.functional.pad(x, (-1, -1), mode="circular").tolist() == [[[1, 2]]]
+    with pytest.raises(ValueError, match="circular"):
+        nn.functional.pad(x, (-2, 3), mode="circular")
+
+
+# ---- states of older versions ----
+
+
+class Renamed(nn.Module):
+    """A layer whose weight had another name, and which stores twice its scale."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(tg.ones(2))
+        self.register_buffer("scale", tg.ones(1))
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs):
+        if local_metadata.get("version") is None and prefix + "w" in state_dict:
+            state_dict[prefix + "weight"] = state_dict.pop(prefix + "w")
+        if prefix + "twice" in state_dict:
+            state_dict[prefix + "scale"] = state_dict.pop(prefix + "twice") / 2
+        if state_dict.pop(prefix + "broken", False):
+            error_msgs.append(f"{prefix}broken is set")
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
+
+    def _save_to_state_dict(self, destination, prefix, keep_vars):
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination[prefix + "twice"] = destination.pop(prefix + "scale") * 2
+
+
+def test_modules_that_rename_what_they_load_and_save():
+    model = nn.Sequential(Renamed(), nn.Linear(1, 1))
+    state = model.state_dict()
+    assert list(state) == ["0.weight", "0.twice", "1.weight", "1.bias"]
+    state["0.w"] = state.pop("0.weight") * 3
+    state["0.twice"] = tg.full((1,), 8.0)
+    given = dict(state)
+    assert repr(model.load_state_dict(state)) == "<All keys matched successfully>"
+    assert state == given  # the caller's state is not changed
+    assert model[0].weight.tolist() == [3, 3]
+    assert model[0].scale.tolist() == [4]
+    with pytest.raises(RuntimeError, match=r"0\.broken is set"):
+        model.load_state_dict({**state, "0.w": tg.zeros(2), "0.broken": True})
+    assert model[0].weight.tolist() == [3, 3]
+    with pytest.raises(TypeError, match="pass on the state_dict that was given"):
+        model[0]._load_from_state_dict({}, "", {}, True, [], [], [])
+
+
+# ---- out= ----
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda a, **o: tg.cat([a, a], **o),
+        lambda a, **o: tg.mm(a, a, **o),
+        lambda a, **o: tg.bmm(a[None], a[None], **o),
+        lambda a, **o: tg.addmm(a, a, a, beta=0.5, **o),
+        lambda a, **o: tg.mul(a, 3.0, **o),
+        lambda a, **o: tg.clamp(a, 0.0, 0.5, **o),
+        lambda a, **o: tg.sigmoid(a, **o),
+        lambda a, **o: a.sigmoid(**o),
+        lambda a, **o: tg.softmax(a, dim=0, **o),
+        lambda a, **o: tg.amax(a, dim=1, **o),
+        lambda a, **o: tg.argmax(a, dim=1, **o),
+        lambda a, **o: tg.gather(a, 1, tg.tensor([[1], [0]]), **o),
+        lambda a, **o: tg.linalg.inv(a, **o),
+        lambda a, **o: tg.fft.fft(a, **o),
+        lambda a, **o: tg.special.ndtr(a, **o),
+        lambda a, **o: tg.nn.functional.avg_pool2d(a[None, None], 2, **o),
+        lambda a, **o: tg.sum(a, 0, **o),
+    ],
+)
+def test_outputs_of_pytorchs_functions(call):
+    a = tg.tensor([[0.5, -1.0], [2.0, 0.25]])
+    expected = call(a)
+    out = tg.zeros_like(expected)
+    whole = tg.zeros((2, *expected.shape), dtype=expected.dtype)
+    assert call(a, out=out) is out
+    call(a, out=whole[1])
+    assert (out == expected).all()
+    assert (whole[1] == expected).all()
+    assert (whole[0] == 0).all()
+    with pytest.raises(tg.ShapeError, match="the output has shape"):
+        call(a, out=tg.zeros(7, dtype=expected.dtype))
+    with pytest.raises(TypeError, match="out= must be an array, not str"):
+        call(a, out="a")
+
+
+def test_outputs_record_take_several_results_and_never_round():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = tg.zeros(4)
+    tg.cat([x * 3, x], out=y)
+    y.sum().backward()
+    assert x.grad.tolist() == [4, 4]
+    values, indices = tg.zeros(2), tg.zeros(2, dtype=tg.int64)
+    tg.topk(tg.tensor([1.0, 3, 2]), 2, out=(values, indices))
+    assert values.tolist() == [3, 2]
+    assert indices.tolist() == [1, 2]
+    with pytest.raises(TypeError, match="a tuple of 2 arrays"):
+        tg.topk(tg.tensor([1.0, 3, 2]), 2, out=values)
+    half = tg.full((2,), 0.5)
+    whole = tg.zeros(2, dtype=tg.int64)
+    for call in (
+        lambda: tg.mul(half, 3, out=whole),
+        lambda: tg.cat([half], out=whole),
+        lambda: np.add(half, 1, out=whole),
+        lambda: np.sum(half[None], axis=0, out=whole),
+        lambda: np.sum(half[None], axis=0, out=np.zeros(2, dtype=np.int64)),
+    ):
+        with pytest.raises(tg.DTypeError, match="a result of float32 does not fit into an output of int64"):
+            call()
+    assert whole.tolist() == [0, 0]
+    assert np.add(half, 1, out=whole, casting="unsafe").tolist() == [1, 1]
+    assert tg.mul(whole, 2, out=tg.zeros(2)).tolist() == [2, 2]
+
+
+# ---- windows and many elements at few places ----
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1])
+@pytest.mark.parametrize(("size", "step"), [(1, 1), (3, 2), (2, 5), (16, 1), (17, 3), (0, 4)])
+def test_windows_of_few_and_of_many_places(axis, size, step):
+    shape = [2, 2, 2]
+    shape[axis] = 21
+    x = tg.tensor(np.random.default_rng(0).normal(size=shape), requires_grad=True)
+    got = x.unfold(axis, size, step)
+    starts = range(0, 21 - size + 1, step)
+    expected = np.stack([np.moveaxis(np.take(x.detach().numpy(), range(s, s + size), axis), axis, -1) for s in starts], axis % 3)
+    assert np.array_equal(got.detach().numpy(), expected)
+    got.sum().backward()
+    counts = np.bincount([s + i for s in starts for i in range(size)], minlength=21)
+    assert np.array_equal(x.grad.numpy(), np.broadcast_to(np.expand_dims(counts, [a for a in range(3) if a != axis % 3]), shape))
+
+
+def test_extrema_of_many_elements_at_few_places():
+    rng = np.random.default_rng(0)
+    at, source = rng.integers(0, 5, (200, 3)), rng.normal(size=(200, 3))
+    source[7, 1] = np.nan
+    start = rng.normal(size=(6, 3))
+    expected = start.copy()
+    np.maximum.at(expected, (at, np.arange(3)), source)
+    got = tg.asarray(start).scatter_reduce(0, tg.asarray(at), tg.asarray(source), "amax")
+    assert np.array_equal(got.numpy(), expected, equal_nan=True)
+    sums = start.copy()
+    np.add.at(sums, (at, np.arange(3)), source)
+    assert np.allclose(tg.asarray(start).scatter_add(0, tg.asarray(at), tg.asarray(source)).numpy(), sums, equal_nan=True)

@@ -9,7 +9,7 @@ from .._rows import whole
 from .hooks import HookHandle, call_with_hooks
 from .parameter import Buffer, Parameter
 from .rows import renewed
-from .state import LoadResult, load, state_of
+from .state import LoadResult, load, load_own, save_own, state_of
 from .views import Slots
 
 TYPE_CHECKING = False
@@ -454,6 +454,23 @@ class Module:
         take the parameter's place instead, in their own dtype.
         """
         return load(self, state_dict, strict, assign)
+
+    def _save_to_state_dict(self, destination: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+        """Adds the values of this module alone. Subclasses override it to store them otherwise."""
+        save_own(self, destination, prefix, keep_vars)
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        local_metadata: dict[str, Any],
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        """Takes the values of this module alone. Subclasses rename entries of ``state_dict`` before they call it."""
+        load_own(self, state_dict, prefix)
 
     def get_extra_state(self) -> Any:
         """More to save than parameters and buffers, in the state dict under ``_extra_state``. Subclasses define it."""

@@ -66,10 +66,7 @@ def state_of(module: Module, out: dict[str, Any], prefix: str, keep_vars: bool) 
     """Adds the state of a module and its children to ``out``: own values first, hooks at the end of each module."""
     for hook in tuple(module._state_dict_pre_hooks.values()):
         hook(module, prefix, keep_vars)
-    for name, value in [*module._own_parameters(), *module._own_buffers(persistent=True)]:
-        out[prefix + name] = value if keep_vars else value.detach()
-    if has_extra(module):
-        out[prefix + EXTRA] = module.get_extra_state()
+    module._save_to_state_dict(out, prefix, keep_vars)
     for name, child in module._slots():
         # A child's own state_dict, which a subclass may have changed.
         child.state_dict(out, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
@@ -79,11 +76,33 @@ def state_of(module: Module, out: dict[str, Any], prefix: str, keep_vars: bool) 
     return out
 
 
+def save_own(module: Module, out: dict[str, Any], prefix: str, keep_vars: bool) -> None:
+    """Adds the parameters, buffers and further state of a module alone to ``out``."""
+    for name, value in [*module._own_parameters(), *module._own_buffers(persistent=True)]:
+        out[prefix + name] = value if keep_vars else value.detach()
+    if has_extra(module):
+        out[prefix + EXTRA] = module.get_extra_state()
+
+
+class _State(dict):  # type: ignore[type-arg]
+    """A state that is being loaded, and by what."""
+
+    task: _Load
+
+
+def load_own(module: Module, state: dict[str, Any], prefix: str) -> None:
+    """Takes the values of a module alone from a state that is being loaded."""
+    if not isinstance(state, _State):
+        raise TypeError("_load_from_state_dict: pass on the state_dict that was given, changed in place")
+    state.task.take_own(module, prefix)
+
+
 class _Load:
     """A load in preparation: everything is checked before anything changes."""
 
     def __init__(self, state: dict[str, Any], strict: bool, assign: bool) -> None:
-        self.state, self.strict, self.assign = state, strict, assign
+        self.state, self.strict, self.assign = _State(state), strict, assign
+        self.state.task = self
         self.missing: list[str] = []
         self.unexpected: list[str] = []
         self.wrong: list[str] = []
@@ -95,6 +114,12 @@ class _Load:
     def visit(self, module: Module, prefix: str) -> None:
         for hook in tuple(module._load_state_dict_pre_hooks.values()):
             hook(module, self.state, prefix, {}, self.strict, self.missing, self.unexpected, self.wrong)
+        module._load_from_state_dict(self.state, prefix, {}, self.strict, self.missing, self.unexpected, self.wrong)
+        for name, child in module._slots():
+            self.visit(child, f"{prefix}{name}.")
+        self.modules.append(module)
+
+    def take_own(self, module: Module, prefix: str) -> None:
         for name, target in [*module._own_parameters(), *module._own_buffers(persistent=True)]:
             self.take(module, name, prefix + name, target)
         if has_extra(module):
@@ -103,9 +128,6 @@ class _Load:
                 self.extra.append((module, self.state[prefix + EXTRA]))
             else:
                 self.missing.append(prefix + EXTRA)
-        for name, child in module._slots():
-            self.visit(child, f"{prefix}{name}.")
-        self.modules.append(module)
 
     def take(self, module: Module, name: str, key: str, target: Variable) -> None:
         self.known.add(key)
@@ -142,7 +164,10 @@ def load(module: Module, state: Mapping[str, Any], strict: bool, assign: bool = 
     if not hasattr(state, "keys"):
         raise TypeError(f"load_state_dict takes a mapping of names to arrays, not a {type(state).__name__}")
     task = _Load(dict(state), strict, assign)
-    task.visit(module, "")
+    try:
+        task.visit(module, "")
+    finally:
+        del task.state.task  # which is a cycle
     task.unexpected += [name for name in task.state if name not in task.known and name not in task.unexpected]
     if task.wrong or (strict and (task.missing or task.unexpected)):
         shown = (task.missing, task.unexpected) if strict else ([], [])
@@ -164,4 +189,4 @@ def assign(target: Variable, value: Any) -> None:
         _core.set_grad_enabled_raw(found)
 
 
-__all__ = ["LoadResult", "StateDictError", "assign", "load", "state_of"]
+__all__ = ["LoadResult", "StateDictError", "assign", "load", "load_own", "save_own", "state_of"]

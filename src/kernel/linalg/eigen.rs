@@ -17,8 +17,12 @@ pub fn eigh<T: Number>(a: &[T], n: usize, lower: bool, w: &mut [f64], v: &mut [T
         return Ok(());
     }
     let scale = power_of_two(largest(a)?);
-    // Only the lower triangle is read.
-    let mut work = matrix(n, n, |i, j| if lower { a[i * n + j] } else { a[j * n + i].conjugate() });
+    // Only the lower triangle is read. A Hermitian matrix has a real diagonal, so imaginary parts there do not count, as in LAPACK.
+    let mut work = matrix(n, n, |i, j| match (i == j, lower) {
+        (true, _) => T::real(a[i * n + i].re()),
+        (false, true) => a[i * n + j],
+        (false, false) => a[j * n + i].conjugate(),
+    });
     if scale != 1.0 {
         work *= faer::Scale(T::real(scale));
     }

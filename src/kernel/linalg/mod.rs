@@ -249,7 +249,8 @@ pub(super) fn power_of_two(largest: f64) -> f64 {
 pub fn cholesky<T: Number>(a: &[T], n: usize, out: &mut [T]) -> Result<(), Failure> {
     out.copy_from_slice(a);
     if n > SMALL {
-        let mut lower = columns(a, n, n);
+        // As in LAPACK, imaginary parts on the diagonal do not count.
+        let mut lower = matrix(n, n, |i, j| if i == j { T::real(a[i * n + i].re()) } else { a[i * n + j] });
         let need = faer::linalg::cholesky::llt::factor::cholesky_in_place_scratch::<T>(n, faer::Par::Seq, faer::Spec::default());
         let mut memory = scratch(need);
         let done = faer::linalg::cholesky::llt::factor::cholesky_in_place(
