@@ -292,11 +292,11 @@ def _guarded(
         memory = getattr(array, "__array_interface__", None)
         if memory and recording.trace.reads(memory["data"][0], array.nbytes):
             # A replay reads this memory in each call. The function may read it by NumPy, too, unless it gave the same program
-            # when the array had another content.
+            # when the array had another content. The body of a scan has no other programs to compare with.
             content = found[at][4]
-            if variants is None or content == b"" or any(v.contents.get(id(array), content) != content for v in same):
+            if content == b"" or any(v.contents.get(id(array), content) != content for v in same):
                 drop.add(at)
-            else:
+            elif variants is not None:
                 recording.contents[id(array)] = content
         elif found[at][4] == b"" and memoryview(array).nbytes:
             return None, f"it reads {found[at][5]}, a large array that is no Variable; make a Variable of it"

@@ -689,3 +689,16 @@ def test_gradients_of_gradients_after_a_variable_of_the_function_was_deleted() -
     assert g.requires_grad
     with pytest.raises(NameError):
         f(last, last)
+
+
+def test_a_numpy_array_that_the_body_reads_in_two_ways() -> None:
+    """Its memory is read in each call, and so must be the number that NumPy computes from it."""
+    a = np.ones(3)
+
+    def body(c: tg.Variable, x: tg.Variable) -> tuple[tg.Variable, tg.Variable]:
+        return c + x * a / float(a.sum()), c
+
+    xs, start = tg.ones(20, 3, dtype=tg.float64), tg.zeros(3, dtype=tg.float64)
+    for k in range(4):
+        a[0] = k + 1.0
+        assert np.allclose(tg.scan(body, start, xs)[0].numpy(), 20 * a / a.sum())
