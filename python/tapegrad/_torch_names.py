@@ -224,10 +224,12 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False) -> ModeResult:
         raise ValueError(f"mode: axis {dim} of the array of shape {x.shape} has no elements")
     order = _core.argsort(x, axis, stable=True)
     rows = _core.moveaxis(_core.take_along_axis(x.detach(), order, axis), axis, -1)
-    count = _core.equal(rows[..., :, None], rows[..., None, :]).sum(-1)
+    # Where the run of equal elements begins that each element in sorted order is in.
+    place = _core.broadcast_to(_core.arange(rows.shape[-1]), rows.shape)
+    begins = _core.concat([_core.ones((*rows.shape[:-1], 1), dtype=_core.bool), rows[..., 1:] != rows[..., :-1]], axis=-1)
+    start = _core.cummax(_core.where(begins, place, 0), -1)
     # The first run of the greatest length in sorted order, and its last index, as in PyTorch.
-    first = _core.argmax(count, -1, keepdims=True)
-    rank = _core.moveaxis(first + _core.take_along_axis(count, first, -1) - 1, -1, axis)
+    rank = _core.moveaxis(_core.argmax(place - start, -1, keepdims=True), -1, axis)
     at = _core.take_along_axis(order, rank, axis)
     values = _core.take_along_axis(x, at, axis)
     return ModeResult(values, at) if keepdim else ModeResult(_core.squeeze(values, axis), _core.squeeze(at, axis))
