@@ -176,8 +176,11 @@ def test_bad_input() -> None:
         tg.fft.fftn(x, s=(3,), axes=(0, 1))
     with pytest.raises(ValueError, match="no axes"):
         tg.fft.rfftn(x, axes=())
-    with pytest.raises(TypeError):
-        tg.fft.fft(x, out=np.zeros((4, 3), complex))
+    with pytest.raises(TypeError, match="out= must be an array"):
+        tg.fft.fft(x, out="there")
+    out = np.zeros((4, 3), complex)
+    assert tg.fft.fft(x, out=out) is out
+    assert out[:, 0].tolist() == [3.0] * 4
     with pytest.raises(ValueError, match="sample spacing"):
         tg.fft.fftfreq(4, d=0.0)
     with pytest.raises(ValueError, match="at least 1"):

@@ -644,3 +644,14 @@ def test_diagonals_of_tall_matrices_wrap(shape: tuple[int, int], wrap: bool) -> 
     np.fill_diagonal(expected, 4.0, wrap=wrap)
     tg.fill_diagonal(got, 4.0, wrap=wrap)
     assert got.tolist() == expected.tolist()
+
+
+def test_slices_are_places_alone() -> None:
+    x = tg.arange(4)
+    assert tg.insert(x, slice(1, 3), 9).tolist() == [0, 9, 1, 9, 2, 3]
+    with pytest.raises(TypeError, match="obj alone may be a slice"):
+        tg.insert(x, 1, slice(1, 2))
+    with pytest.raises(TypeError, match="obj alone may be a slice"):
+        tg.insert(x, 1, 2, slice(1, 2))
+    with pytest.raises(TypeError, match="axis must be an integer"):
+        tg.delete(x, 1, slice(1, 2))

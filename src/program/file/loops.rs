@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::{Constants, Document, Tensors, Value, damaged, document, external, guarded};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::program::{Body, Gradients, Loop};
 use crate::tape::{AttrSet as _, Attrs};
 
@@ -49,6 +49,7 @@ pub(super) fn read(kind: &str, json: &Json, tensors: &Tensors, part: &str) -> Re
     let Scan { length, carries, xs, operands, gradients, body } = scan;
     let (trace, _) = super::read(body, tensors, part)?;
     let operands = operands.into_iter().map(|v| (v.layout, v.dtype)).collect();
-    let body = guarded("load_program", || Body::new(trace, operands, carries, xs, Some(gradients)))?;
+    let body = guarded("load_program", || Body::new(trace, operands, carries, xs, Some(gradients)));
+    let body = body.map_err(|e| if matches!(e, Error::Value(_)) { damaged(e) } else { e })?;
     Ok(Loop::new(Arc::new(body), length, None).share())
 }
