@@ -142,7 +142,9 @@ fn adding_at_indices_checks_what_it_is_given() {
     assert!(error(ops::gather(&x, 0, &at(&[0; 4], &[1, 4]))).contains("larger than (2, 3)"));
     assert_eq!(error(ops::gather(&x, 0, &at(&[2], &[1, 1]))), "gather: index 2 is out of bounds for axis 0 with size 2");
     assert!(error(ops::index_add(&x, 0, &at(&[1], &[1]), &x, 1.0)).contains("expected 1-d and (1, 3)"));
-    assert!(error(ops::scatter_add(&at(&[0], &[1]), 0, &at(&[0], &[1]), &at(&[0], &[1]))).contains("expected one floating or complex dtype"));
+    assert!(error(ops::scatter_add(&x, 0, &at(&[0], &[1, 1]), &at(&[0], &[1, 1]))).contains("expected one dtype of numbers"));
+    let whole = ops::scatter_add(&at(&[5, 7], &[2]), 0, &at(&[1, 1], &[2]), &at(&[i64::MAX, 1], &[2])).unwrap();
+    assert_eq!(whole.array().to_vec::<i64>(), [5, 7_i64.wrapping_add(i64::MAX).wrapping_add(1)]);
     assert!(error(ops::masked_fill(&x, &at(&[1, 0], &[2]), 0.0)).contains("does not broadcast"));
 }
 
