@@ -4,7 +4,7 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, LazyLock};
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::smallvec;
 
 use super::comparison::less;
 use super::creation::checked_shape;
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::kernel::random::{Stream, Unit, blocks};
 use crate::lock::ShortMutex;
 use crate::tape::Variable;
-use crate::tape::capture::{self, Effect};
+use crate::tape::capture::{self, Arrays, Effect};
 use crate::tape::half::{narrow, widen};
 
 /// A stream of random numbers. Threads may share it, and its numbers do not depend on the number of threads.
@@ -91,7 +91,7 @@ impl<F: Fn(&Generator) -> Result<Option<Array>> + Send + Sync> Effect for Drawin
         format!("{} of {:p}", self.name, Arc::as_ptr(&self.generator.0))
     }
 
-    fn run(&self, _: &[Array]) -> Result<SmallVec<[Array; 1]>> {
+    fn run(&self, _: &[Array]) -> Result<Arrays> {
         Ok((self.draw)(&self.generator)?.into_iter().collect())
     }
 
@@ -117,7 +117,7 @@ impl Effect for Marking {
         format!("mark of {:p}", Arc::as_ptr(&self.0.0))
     }
 
-    fn run(&self, _: &[Array]) -> Result<SmallVec<[Array; 1]>> {
+    fn run(&self, _: &[Array]) -> Result<Arrays> {
         Ok(smallvec![self.0.state_array()])
     }
 
@@ -138,9 +138,9 @@ impl Effect for Rewinding {
         format!("rewind of {:p}", Arc::as_ptr(&self.0.0))
     }
 
-    fn run(&self, inputs: &[Array]) -> Result<SmallVec<[Array; 1]>> {
+    fn run(&self, inputs: &[Array]) -> Result<Arrays> {
         *self.0.0.lock() = marked(&inputs[0]);
-        Ok(SmallVec::new())
+        Ok(Arrays::new())
     }
 
     fn backup(&self) -> Option<Box<dyn FnOnce() + Send>> {

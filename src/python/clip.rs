@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use pyo3::prelude::*;
 
-use smallvec::SmallVec;
-
 use super::error::guard;
 use super::number::{given, names};
 use super::operators::run;
@@ -16,7 +14,7 @@ use crate::array::{Array, alloc_check, size_of};
 use crate::error::Result;
 use crate::optim::{clip_grad_norm, clip_grad_value, leaf_of};
 use crate::tape::Leaf;
-use crate::tape::capture::{self, Effect, LeafGrad, Place};
+use crate::tape::capture::{self, Arrays, Effect, LeafGrad, Place};
 
 /// The leaves of one Variable or of an iterable of Variables. Variables that do not collect gradients are skipped.
 fn owners(name: &str, given: &Bound<'_, PyAny>) -> PyResult<Vec<Arc<Leaf>>> {
@@ -56,7 +54,7 @@ impl<F: Fn(&[Arc<Leaf>]) -> Result<Option<Array>> + Send + Sync> Effect for Clip
         format!("{} {:?}", self.name, self.places.iter().map(|p| p.id()).collect::<Vec<_>>())
     }
 
-    fn run(&self, _: &[Array]) -> Result<SmallVec<[Array; 1]>> {
+    fn run(&self, _: &[Array]) -> Result<Arrays> {
         Ok((self.clip)(&self.places)?.into_iter().collect())
     }
 

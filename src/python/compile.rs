@@ -70,7 +70,7 @@ impl Place for HandlePlace {
     }
 
     fn id(&self) -> (u8, u64) {
-        (2, self.0.as_ptr() as u64)
+        (capture::HANDLE, self.0.as_ptr() as u64)
     }
 
     fn difference(&self, was: u64) -> String {
@@ -172,7 +172,7 @@ pub(super) fn reads_memory(trace: &Trace, address: usize, bytes: usize) -> bool 
 pub(super) fn ids(v: &Bound<'_, PyVariable>) -> Vec<(u8, u64)> {
     match v.get().leaf() {
         Some(leaf) => vec![(0, leaf.id()), (1, leaf.id())],
-        None => vec![(2, v.as_ptr() as u64)],
+        None => vec![(capture::HANDLE, v.as_ptr() as u64)],
     }
 }
 

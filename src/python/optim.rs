@@ -10,8 +10,6 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
-use smallvec::SmallVec;
-
 use super::error::{external, guard};
 use super::gc;
 use super::number::{self, names};
@@ -23,7 +21,7 @@ use crate::array::{Array, alloc_check};
 use crate::error::Result;
 use crate::lock::{Mutex, changing};
 use crate::optim::{self, Method, Optimizer, State, zero_grad};
-use crate::tape::capture::{self, Effect, LeafValue, Place};
+use crate::tape::capture::{self, Arrays, Effect, LeafValue, Place};
 use crate::tape::{self, Leaf};
 
 /// The core's optimizer for each method, and `with!`, which runs a body with `$M` as the method and `$core` as the optimizer.
@@ -255,9 +253,9 @@ impl Effect for Stepping {
         format!("step of {} {:p} clipped {:?} {ids:?}", self.name(), self.optimizer.as_ptr(), self.clip_norm)
     }
 
-    fn run(&self, _: &[Array]) -> Result<SmallVec<[Array; 1]>> {
+    fn run(&self, _: &[Array]) -> Result<Arrays> {
         Python::attach(|py| self.optimizer.get().advance(py, self.clip_norm)).map_err(external)?;
-        Ok(SmallVec::new())
+        Ok(Arrays::new())
     }
 
     fn touches(&self) -> Vec<Arc<dyn Place>> {

@@ -29,6 +29,9 @@ use crate::error::{Error, Result, show_shape};
 /// The number of a value of a program.
 pub type Slot = usize;
 
+/// The kind of a place, in [`Place::id`], that is a handle of the caller and not a leaf or its gradient.
+pub const HANDLE: u8 = 2;
+
 /// A variable location that holds a value from call to call: a parameter, a gradient, a buffer.
 pub trait Place: Send + Sync {
     /// The present value; `None` for a gradient that does not exist.
@@ -49,8 +52,7 @@ pub trait Place: Send + Sync {
         was != now
     }
     /// What is different from this state, in words.
-    fn difference(&self, was: u64) -> String {
-        let _ = was;
+    fn difference(&self, _was: u64) -> String {
         "a value is in another state".to_owned()
     }
     /// Whether the value is laid out as in the recording. A strided value whose recording was row-major, or the other way round, needs a
@@ -74,7 +76,7 @@ pub trait Effect: Send + Sync {
     ///
     /// # Errors
     /// Those of what it does.
-    fn run(&self, inputs: &[Array]) -> Result<SmallVec<[Array; 1]>>;
+    fn run(&self, inputs: &[Array]) -> Result<Arrays>;
     /// The fields that a file needs to run it again, by name; `None` if no file can hold it.
     fn to_json(&self) -> Option<serde_json::Result<serde_json::Value>> {
         None
@@ -617,7 +619,7 @@ impl Capture {
         let is_own = |at: usize| self.owners.iter().any(|own| own.contains(&self.places[at].id()));
         let changed = (0..self.places.len()).find(|&at| {
             let (was, now) = (self.states[at], self.places[at].state());
-            self.places[at].is_changed_state(was, now) && !(was == 0 && self.places[at].id().0 == 2 && is_own(at))
+            self.places[at].is_changed_state(was, now) && !(was == 0 && self.places[at].id().0 == HANDLE && is_own(at))
         });
         if let Some(at) = changed
             && self.refused.is_none()
@@ -869,7 +871,7 @@ pub trait Computation: fmt::Debug + Serialize + DeserializeOwned + Send + Sync +
     fn run(&self, inputs: &[Array]) -> Result<Arrays>;
 }
 
-/// The results of a [`Computation`].
+/// The results of an [`Effect`].
 pub type Arrays = SmallVec<[Array; 1]>;
 
 /// A computation, as it is found when files are read.
@@ -963,21 +965,11 @@ fn leaf_state(leaf: &Leaf) -> u64 {
 
 /// What is different between two states of a leaf, in words.
 fn leaf_difference(leaf: &Leaf, was: u64, now: u64) -> String {
-    let what = match (was ^ now, now) {
-        (d, n) if d & 1 > 0 => {
-            if n & 1 > 0 {
-                "requires gradients now"
-            } else {
-                "was frozen"
-            }
-        }
-        (_, n) => {
-            if n & 2 > 0 {
-                "has a hook now"
-            } else {
-                "has lost its hook"
-            }
-        }
+    let what = match [1, 2].map(|bit| (was & bit > 0, now & bit > 0)) {
+        [(false, true), _] => "requires gradients now",
+        [(true, false), _] => "was frozen",
+        [_, (false, true)] => "has a hook now",
+        _ => "has lost its hook",
     };
     format!("a parameter of shape {} {what}", show_shape(&leaf.meta().shape))
 }
