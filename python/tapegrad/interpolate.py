@@ -44,10 +44,20 @@ if not TYPE_CHECKING:
         raise missing(__name__, name)
 
 
+def _in_dtype(x: Any, dtype: Any) -> Variable:
+    """A Variable with a dtype of its own, if it is floating; anything else in the given dtype."""
+    return inexact(x) if isinstance(x, Variable) else _core.asarray(x, dtype=dtype)
+
+
+def _held(x: Variable, low: Variable, high: Variable) -> Variable:
+    """``x``, moved to the nearer end where it is outside of the range."""
+    return _core.where(x < low, low, _core.where(x > high, high, x))
+
+
 def _data(name: str, x: Any, y: Any, axis: int) -> tuple[Variable, Variable]:
     """The points, and the values with their axis in front."""
     y = _core.moveaxis(inexact(y), axis, 0)
-    x = inexact(x) if isinstance(x, Variable) else _core.asarray(x, dtype=y.dtype.to_real())
+    x = _in_dtype(x, y.dtype.to_real())
     if x.ndim != 1 or y.shape[0] != x.shape[0]:
         raise ShapeError(f"{name}: x has shape {x.shape} and y {y.shape[0]} values along the axis, expected as many points")
     if x.shape[0] < 2:
@@ -71,14 +81,14 @@ class PPoly:
 
     def __init__(self, c: Any, x: Any, extrapolate: bool | str | None = None, axis: int = 0) -> None:
         self.c = inexact(c)
-        self.x = inexact(x) if isinstance(x, Variable) else _core.asarray(x, dtype=self.c.dtype.to_real())
+        self.x = _in_dtype(x, self.c.dtype.to_real())
         self.extrapolate: bool | str = True if extrapolate is None else extrapolate
         self.axis = axis
         if self.c.ndim < 2 or self.c.shape[1] != self.x.shape[0] - 1:
             raise ShapeError(f"PPoly: c has shape {self.c.shape} and x {self.x.shape}, expected a piece between each two points")
 
     def _places(self, x: Any) -> Variable:
-        v = inexact(x) if isinstance(x, Variable) else _core.asarray(x, dtype=self.x.dtype)
+        v = _in_dtype(x, self.x.dtype)
         if self.extrapolate == "periodic":
             return self.x[0] + _core.remainder(v - self.x[0], self.x[-1] - self.x[0])
         return v
@@ -213,7 +223,7 @@ def _akima_slopes(m: Variable, modified: bool) -> Variable:
         size = 0.5 * _core.abs(m[1:] + m[:-1])
         after, before = after + size[2:], before + size[:-2]
     total = after + before
-    # Where the data are straight on both sides, the slope is the mean of what lies around.
+    # Where the slopes of the pieces do not change on either side, both weights are 0: Akima takes the mean of the outer slopes.
     bent = total.detach() > 1e-9 * _core.max(total.detach())
     share = _core.where(bent, before, 0.0) / _core.where(bent, total, 1.0)
     return _core.where(bent, m[1:-2] + share * (m[2:-1] - m[1:-2]), 0.0 if modified else 0.5 * (m[3:] + m[:-3]))
@@ -327,7 +337,7 @@ class BSpline:
 
     def __init__(self, t: Any, c: Any, k: int, extrapolate: bool = True, axis: int = 0) -> None:
         self.c = _core.moveaxis(inexact(c), axis, 0)
-        self.t = inexact(t) if isinstance(t, Variable) else _core.asarray(t, dtype=self.c.dtype.to_real())
+        self.t = _in_dtype(t, self.c.dtype.to_real())
         self.k, self.extrapolate = int(k), extrapolate
         if self.t.ndim != 1 or self.c.shape[0] < self.t.shape[0] - k - 1 or self.t.shape[0] < 2 * k + 2:
             raise ShapeError(f"BSpline: {self.t.shape[0]} knots and {self.c.shape[0]} coefficients do not fit degree {k}")
@@ -354,7 +364,7 @@ class BSpline:
     def design_matrix(cls, x: Any, t: Any, k: int) -> Variable:
         """The values of all B-splines at the places ``x``, a row for each: dense."""
         flat = inexact(x)
-        t = inexact(t) if isinstance(t, Variable) else _core.asarray(t, dtype=flat.dtype)
+        t = _in_dtype(t, flat.dtype)
         first, values = cls._basis(t, flat, k)
         n = t.shape[0] - k - 1
         place = first[:, None] + _core.arange(k + 1)
@@ -365,7 +375,7 @@ class BSpline:
         """The value, or the derivative of order ``nu``, at ``x``."""
         if nu > 0:
             return self.derivative()(x, nu - 1, extrapolate)
-        v = inexact(x) if isinstance(x, Variable) else _core.asarray(x, dtype=self.t.dtype)
+        v = _in_dtype(x, self.t.dtype)
         flat = _core.reshape(v, (-1,))
         first, values = self._basis(self.t, flat, self.k)
         rows = _core.take(self.c, first[:, None] + _core.arange(self.k + 1), axis=0)
@@ -433,12 +443,12 @@ def splev(x: Any, tck: Any, der: int = 0, ext: int = 0) -> Variable:
     spline = BSpline(t, c, k)
     if ext not in (0, 1, 2, 3):
         raise ValueError(f"splev: ext is {ext!r}, expected 0, 1, 2 or 3")
-    v = inexact(x) if isinstance(x, Variable) else _core.asarray(x, dtype=spline.t.dtype)
+    v = _in_dtype(x, spline.t.dtype)
     low, high = spline.t[spline.k], spline.t[spline.t.shape[0] - spline.k - 1]
     outside = (v.detach() < low.detach()) | (v.detach() > high.detach())
     if ext == 2 and bool(_core.any(outside)):
         raise ValueError("splev: a place is outside of the knots")
-    out = spline(_core.where(v < low, low, _core.where(v > high, high, v)) if ext == 3 else v, der)
+    out = spline(_held(v, low, high) if ext == 3 else v, der)
     return _core.where(_core.reshape(outside, (*v.shape, *(1,) * (out.ndim - v.ndim))), 0.0, out) if ext == 1 else out
 
 
@@ -495,7 +505,7 @@ class interp1d:
 
     def __call__(self, x: Any) -> Variable:
         """The values at ``x``, whose axes stand where the axis of the points stood."""
-        v = inexact(x) if isinstance(x, Variable) else _core.asarray(x, dtype=self.x.dtype)
+        v = _in_dtype(x, self.x.dtype)
         flat = _core.reshape(v, (-1,))
         out = self._value(flat)
         below, above = flat.detach() < self.x.detach()[0], flat.detach() > self.x.detach()[-1]
@@ -541,7 +551,7 @@ class RegularGridInterpolator:
         """The values at places whose coordinates are in the last axis, or in a tuple of arrays."""
         if isinstance(xi, tuple):
             xi = _core.stack(list(_core.broadcast_arrays(*map(inexact, xi))), axis=-1)
-        xi = inexact(xi) if isinstance(xi, Variable) else _core.asarray(xi, dtype=self.values.dtype.to_real())
+        xi = _in_dtype(xi, self.values.dtype.to_real())
         if xi.shape[-1:] != (len(self.grid),):
             raise ShapeError(f"RegularGridInterpolator: places of shape {xi.shape}, expected {len(self.grid)} coordinates")
         flat = _core.reshape(xi, (-1, len(self.grid)))
@@ -610,13 +620,13 @@ class RectBivariateSpline:
     def _rows(self, t: Variable, k: int, places: Variable, nu: int) -> Variable:
         """The B-splines at places, which are moved to the ends of the knots where they are outside."""
         low, high = t[k], t[t.shape[0] - k - 1]
-        v = _core.where(places < low, low, _core.where(places > high, high, places))
+        v = _held(places, low, high)
         each = BSpline(t, _core.eye(t.shape[0] - k - 1, dtype=self.c.dtype), k)
         return each(v, nu)
 
     def ev(self, xi: Any, yi: Any, dx: int = 0, dy: int = 0) -> Variable:
         """The values, or derivatives of the orders ``dx`` and ``dy``, at places."""
-        xi, yi = (inexact(v) if isinstance(v, Variable) else _core.asarray(v, dtype=self.c.dtype) for v in (xi, yi))
+        xi, yi = (_in_dtype(v, self.c.dtype) for v in (xi, yi))
         xi, yi = _core.broadcast_arrays(xi, yi)
         rows = self._rows(self.x, self.kx, _core.reshape(xi, (-1,)), dx)
         columns = self._rows(self.y, self.ky, _core.reshape(yi, (-1,)), dy)
@@ -626,7 +636,7 @@ class RectBivariateSpline:
         """The values on the grid of two vectors; without ``grid`` those of :meth:`ev`."""
         if not grid:
             return self.ev(x, y, dx, dy)
-        places = [inexact(v) if isinstance(v, Variable) else _core.asarray(v, dtype=self.c.dtype) for v in (x, y)]
+        places = [_in_dtype(v, self.c.dtype) for v in (x, y)]
         rows, columns = (_core.reshape(v, (-1,)) for v in places)
         return self._rows(self.x, self.kx, rows, dx) @ self.c @ self._rows(self.y, self.ky, columns, dy).mT
 
@@ -720,7 +730,7 @@ class RBFInterpolator:
 
     def __call__(self, x: Any) -> Variable:
         """The values at places, which are rows of coordinates."""
-        x = inexact(x) if isinstance(x, Variable) else _core.asarray(x, dtype=self.y.dtype)
+        x = _in_dtype(x, self.y.dtype)
         if x.ndim != 2 or x.shape[1] != self.y.shape[1]:
             raise ShapeError(f"RBFInterpolator: places of shape {x.shape}, expected rows of {self.y.shape[1]} coordinates")
         out = _core.concat([self._radial(x), self._polynomial(x)], axis=1) @ self._weights
