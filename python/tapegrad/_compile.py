@@ -32,7 +32,7 @@ __all__ = ["Compiled", "compile"]
 #: How many programs a function keeps for one signature, and for all signatures together.
 _VARIANTS = 8
 _SIGNATURES = 64
-#: From so many objects of one type on, the reason why new ones are recorded anew is told.
+#: After calls with so many objects of one type, explain() says that objects count by identity.
 _OBJECTS = 4
 #: After so many failed recordings of a signature its calls run in Python for good.
 _ATTEMPTS = 3
@@ -118,9 +118,9 @@ def _rebuilt(x: Any, items: list[Any]) -> Any:
         dict.update(new, zip(items[: 2 * len(x) : 2], items[1 : 2 * len(x) : 2], strict=True))
     elif isinstance(x, list):
         new[:] = items[: len(x)]
+    rest = items[len(_parts(x)) :]
     names = [f.name for f in dataclasses.fields(kind)] if dataclasses.is_dataclass(kind) else []
-    held = items[-1] if hasattr(x, "__dict__") else dict(zip(names, items[-len(names) :] if names else [], strict=True))
-    for name, value in held.items():
+    for name, value in rest[0].items() if hasattr(x, "__dict__") else zip(names, rest, strict=True):
         object.__setattr__(new, name, value)
     return new
 
@@ -158,7 +158,7 @@ class _Call:
         #: Arguments that had no gradient.
         self.fresh = [i for i, v in enumerate(arguments) if not v.requires_grad]
         self.living = _core._Living()
-        # Nobody but the function sees the Variables that stand for arrays, so they hold no state.
+        # The Variables made for NumPy arrays are new in each call, so their values and gradients are no state.
         mine = {id(v) for v in made}
         #: The Variables whose values and gradients are state.
         self.handles = [v for v in self.living.variables if id(v) not in mine]

@@ -21,6 +21,8 @@ from ._samples import each_sample, has_derivative, message_of, one, worst
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ._flat import Flat
+
 _OPTIONS: dict[str, dict[str, Any]] = {
     "L-BFGS": {"maxiter": 15000, "gtol": 1e-8, "ftol": 1e-15, "maxcor": 10, "maxls": 25},
     "Newton-CG": {"maxiter": 1000, "gtol": 1e-8, "ftol": 1e-15, "maxls": 25},
@@ -122,18 +124,24 @@ def _result(fun: Callable[..., Any], args: tuple[Any, ...], solved: list[Any]) -
         return fun(flat.filled(flat.split(v)), *args)
 
     x = attach("minimize", grad(value), x, held, "" if success else reason, symmetric=True)
-    # The value may depend on Variables that the solution does not depend on.
     at = value(x)
+    return _found(flat, x, at, (least, slope), nit=nit, nfev=nfev, success=success, status=status, message=reason)
+
+
+def _found(
+    flat: Flat, x: Variable, at: Any, numbers: tuple[Variable, Variable], *, nit: Any, nfev: Any, **more: Any
+) -> OptimizeResult:
+    """The result at ``x``: ``at`` is the value with derivatives, if there are any, ``numbers`` the value and the gradient."""
+    least, slope = numbers
     return OptimizeResult(
         x=flat.shaped(flat.split(x)),
+        # The value may depend on Variables that the solution does not depend on.
         fun=at if isinstance(at, Variable) and has_derivative(at) else least.astype(flat.dtype),
         jac=flat.shaped(flat.split(slope.astype(flat.dtype))),
         nit=one(nit),
         nfev=one(nfev),
         njev=one(nfev),
-        success=success,
-        status=status,
-        message=reason,
+        **more,
     )
 
 
@@ -158,18 +166,8 @@ def _constrained_result(solved: list[Any]) -> OptimizeResult:
     z = attach("minimize", all_.equation, z, held, "" if success else reason, symmetric=False)
     x = z[: flat.size]
     at = problem.f(flat.filled(flat.split(x)), *problem.args)
-    return OptimizeResult(
-        x=flat.shaped(flat.split(x)),
-        fun=at if isinstance(at, Variable) and has_derivative(at) else least.astype(flat.dtype),
-        jac=flat.shaped(flat.split(slope.astype(flat.dtype))),
-        multipliers=z[flat.size :],
-        nit=one(nit),
-        nfev=one(nfev),
-        njev=one(nfev),
-        success=success,
-        status=status,
-        message=reason,
-    )
+    more = {"multipliers": z[flat.size :], "success": success, "status": status, "message": reason}
+    return _found(flat, x, at, (least, slope), nit=nit, nfev=nfev, **more)
 
 
 def _solved(problem: FunctionAndGradient, name: str, limits: Any, settings: dict[str, Any], callback: Any) -> tuple[Any, ...]:

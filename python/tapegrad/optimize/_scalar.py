@@ -149,6 +149,8 @@ def brentq(
 ) -> Variable:
     """The number between ``a`` and ``b`` where ``f(x, *args)`` is zero: the ``root`` of :func:`root_scalar`.
 
+    ``bisect``, ``brenth`` and ``ridder`` are other names of this function.
+
     Raises ValueError when ``f`` has one sign at both ends, ConvergenceError after ``maxiter`` steps.
 
     >>> round(tg.optimize.brentq(lambda x: tg.cos(x) - x, 0, 1).item(), 6)
@@ -157,55 +159,8 @@ def brentq(
     return _reached("brentq", root_scalar(f, args, "brentq", (a, b), None, xtol, rtol, maxiter))  # type: ignore[no-any-return]
 
 
-def bisect(
-    f: Callable[..., Any],
-    a: Any,
-    b: Any,
-    args: tuple[Any, ...] = (),
-    xtol: float = 2e-12,
-    rtol: float = 8.9e-16,
-    maxiter: int = 100,
-) -> Variable:
-    """The number between ``a`` and ``b`` where ``f(x, *args)`` is zero: another name of :func:`brentq`, with its method.
-
-    >>> round(tg.optimize.bisect(lambda x: x**2 - 2.0, 0, 2).item(), 6)
-    1.414214
-    """
-    return _reached("bisect", root_scalar(f, args, "brentq", (a, b), None, xtol, rtol, maxiter))  # type: ignore[no-any-return]
-
-
-def brenth(
-    f: Callable[..., Any],
-    a: Any,
-    b: Any,
-    args: tuple[Any, ...] = (),
-    xtol: float = 2e-12,
-    rtol: float = 8.9e-16,
-    maxiter: int = 100,
-) -> Variable:
-    """The number between ``a`` and ``b`` where ``f(x, *args)`` is zero: another name of :func:`brentq`, with its method.
-
-    >>> round(tg.optimize.brenth(lambda x: x**2 - 2.0, 0, 2).item(), 6)
-    1.414214
-    """
-    return _reached("brenth", root_scalar(f, args, "brentq", (a, b), None, xtol, rtol, maxiter))  # type: ignore[no-any-return]
-
-
-def ridder(
-    f: Callable[..., Any],
-    a: Any,
-    b: Any,
-    args: tuple[Any, ...] = (),
-    xtol: float = 2e-12,
-    rtol: float = 8.9e-16,
-    maxiter: int = 100,
-) -> Variable:
-    """The number between ``a`` and ``b`` where ``f(x, *args)`` is zero: another name of :func:`brentq`, with its method.
-
-    >>> round(tg.optimize.ridder(lambda x: x**2 - 2.0, 0, 2).item(), 6)
-    1.414214
-    """
-    return _reached("ridder", root_scalar(f, args, "brentq", (a, b), None, xtol, rtol, maxiter))  # type: ignore[no-any-return]
+#: SciPy's other names for a root in a bracket: one method finds it.
+bisect = brenth = ridder = brentq
 
 
 def newton(func: Callable[..., Any], x0: Any, args: tuple[Any, ...] = (), tol: float = 1.48e-8, maxiter: int = 50) -> Variable:
