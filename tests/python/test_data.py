@@ -316,7 +316,7 @@ class Dies(Squares):
         if i == 5:
             return lambda: 0
         if i == 6:
-            time.sleep(60)
+            time.sleep(3600)
         return i
 
 
@@ -334,10 +334,8 @@ def alone(samples):
     ],
 )
 def test_a_worker_that_ends_or_hangs_is_no_hang(index, message, options):
-    before = time.monotonic()
     with pytest.raises(RuntimeError, match=message):
         list(DataLoader(Dies(), batch_sampler=[[0], [index], [1]], num_workers=2, collate_fn=alone, **options))
-    assert time.monotonic() - before < 20
 
 
 class Noise(Dataset):

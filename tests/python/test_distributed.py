@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from typing import NamedTuple
 
 import numpy as np
@@ -425,10 +424,8 @@ def test_a_rank_that_raises_ends_the_others():
             raise KeyError("broken")
         dist.all_reduce(tg.ones(2))
 
-    start = time.monotonic()
     with pytest.raises(KeyError, match="broken") as caught:
-        on_ranks(job, 3, timeout=4)
-    assert time.monotonic() - start < 10
+        on_ranks(job, 3, timeout=3600)
     assert any("rank 1 of 3" in note for note in caught.value.__notes__)
 
 
@@ -442,35 +439,48 @@ def test_a_rank_that_returns_early():
 
 
 def test_a_rank_that_sleeps():
+    failed = threading.Event()
+
     def job(r):
         dist.barrier()
         if r == 1:
-            time.sleep(3)
-        dist.all_reduce(tg.ones(2))
+            failed.wait(60)
+        try:
+            dist.all_reduce(tg.ones(2))
+        finally:
+            failed.set()
 
     with pytest.raises(TimeoutError, match=r"all_reduce\(sum\) of float32 \(2,\): timed out.*step 2.*no word from ranks \[1\]"):
-        on_ranks(job, 3, timeout=0.5)
+        on_ranks(job, 3, timeout=2.0)
 
 
 def test_after_a_failure_nothing_goes_on():
+    failed = threading.Event()
+
     def job(r):
         if r == 0:
             with pytest.raises(dist.DistributedTimeoutError):
                 dist.all_reduce(tg.ones(2))
             with pytest.raises(dist.DistributedError, match="cannot go on after an earlier failure"):
                 dist.all_reduce(tg.ones(2))
+            failed.set()
         else:
-            time.sleep(1.0)
+            failed.wait(60)
 
     on_ranks(job, 2, timeout=0.3)
 
 
 def test_a_message_that_is_never_sent():
+    failed = threading.Event()
+
     def job(r):
         if r == 0:
-            dist.recv(src=1, tag=3)
+            try:
+                dist.recv(src=1, tag=3)
+            finally:
+                failed.set()
         else:
-            time.sleep(1.0)
+            failed.wait(60)
 
     with pytest.raises(TimeoutError, match=r"recv\(src=1, tag=3\): timed out"):
         on_ranks(job, 2, timeout=0.3)
@@ -587,9 +597,7 @@ def test_where_mpiexec_is_looked_for(tmp_path, monkeypatch):
 def test_a_job_is_ended_after_its_time_limit_and_judged(tmp_path, capsys):
     assert run.start([sys.executable, "-c", "import sys; sys.exit(7)"], {}, 60.0) == 7
     assert run.start([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"], {}, 60.0) == 137
-    start = time.monotonic()
-    assert run.start([sys.executable, "-c", "import time; time.sleep(60)"], {}, 0.3) == run.TIMED_OUT
-    assert time.monotonic() - start < 30
+    assert run.start([sys.executable, "-c", "import time; time.sleep(3600)"], {}, 0.3) == run.TIMED_OUT
     faults.Status(tmp_path, 0).write(faults.ENDED)
     faults.Status(tmp_path, 1).write("rank 1 of 2, step 3, collective all_reduce")
     assert run._judge(0, 2, tmp_path) == 1
