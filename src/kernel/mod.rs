@@ -8,6 +8,7 @@ pub mod cast;
 pub mod complex;
 pub mod contract;
 pub mod conv;
+pub mod convolve;
 pub mod cross_entropy;
 pub mod ctc;
 pub mod fft;

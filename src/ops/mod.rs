@@ -11,6 +11,7 @@ pub mod calculus;
 pub mod comparison;
 pub mod complex;
 pub mod conv;
+pub mod convolve;
 pub mod creation;
 pub mod cut;
 pub(crate) mod define;
@@ -82,6 +83,7 @@ pub use comparison::{
     less_equal, logical_and, logical_not, logical_or, logical_xor, not_equal,
 };
 pub use complex::{angle, complex, conj, imag, polar, real, view_as_complex, view_as_real};
+pub use convolve::convolve;
 pub use creation::{arange, eye, full, linspace, one_hot, ones, zeros};
 pub use cut::{Sections, array_split, dsplit, hsplit, split, unstack, vsplit};
 pub use define::{apply_binary, update_binary};
@@ -104,7 +106,7 @@ pub use nan::{nanmean, nanprod, nanstd, nansum, nanvar};
 pub use norm::vector_norm;
 pub use permute::{flip, fliplr, flipud, matrix_transpose, moveaxis, permute_dims, rot90, swapaxes, transpose};
 pub use predicate::{isfinite, isinf, isneginf, isposinf, signbit};
-pub use products::{convolve, cross, kron, tensordot, trace, vander};
+pub use products::{cross, kron, tensordot, trace, vander};
 pub use quantiles::{median, nanmedian, quantile};
 pub use reduction::{mean, prod, sum};
 pub use registry::{Entry, Sample};

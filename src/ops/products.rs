@@ -1,19 +1,18 @@
-//! Products of arrays other than the matrix product: over given axes, Kronecker and cross products, convolution.
+//! Products of arrays other than the matrix product: over given axes, Kronecker and cross products.
 #![allow(clippy::cast_possible_wrap, reason = "a size of an array fits in i64")]
 
-use super::gather::take;
 use super::permute::permute;
 use super::reduction::sum_over;
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
 use super::samples::{Draw, REAL, call_with, indices};
 use super::shape::{astype, flatten, reshape_to};
-use super::{concat, diagonal, dot, expand_dims, flip, matmul, moveaxis, multiply, power, squeeze, stack, subtract};
+use super::{diagonal, dot, expand_dims, matmul, moveaxis, multiply, power, squeeze, stack, subtract};
 use crate::array::{Array, DType, Shape, alloc_check, check_memory, normalize_axis, size_of};
 use crate::error::{Error, Result, show_shape};
 use crate::tape::Variable;
 
 /// Two operands in their common dtype.
-fn together(a: &Variable, b: &Variable) -> Result<[Variable; 2]> {
+pub(super) fn together(a: &Variable, b: &Variable) -> Result<[Variable; 2]> {
     let dtype = a.dtype().promote(b.dtype());
     Ok([astype(a, dtype)?, astype(b, dtype)?])
 }
@@ -109,48 +108,6 @@ pub fn vander(x: &Variable, n: Option<i64>, increasing: bool) -> Result<Variable
     power(&expand_dims(&x, &[-1])?, &astype(&exponents, x.dtype())?)
 }
 
-/// Which part of a convolution is returned.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Overlap {
-    /// All of it.
-    Full,
-    /// The middle part, as long as the longer array.
-    Same,
-    /// The positions at which the shorter array is completely inside the longer one.
-    Valid,
-}
-
-fn vector(op: &str, x: &Variable) -> Result<usize> {
-    match x.shape() {
-        [n] if *n > 0 => Ok(*n),
-        s => Err(Error::Shape(format!("{op}: arrays of 1 dimension that are not empty are expected, got shape {}", show_shape(s)))),
-    }
-}
-
-/// The convolution of two vectors: the coefficients of the product of two polynomials.
-///
-/// # Errors
-/// `Shape` when one does not have one axis or is empty.
-pub fn convolve(a: &Variable, v: &Variable, overlap: Overlap) -> Result<Variable> {
-    let (n, m) = (vector("convolve", a)?, vector("convolve", v)?);
-    if m > n {
-        return convolve(v, a, overlap);
-    }
-    let [a, v] = together(a, v)?;
-    let edge: Variable = Array::zeros(&[m - 1], a.dtype()).into();
-    let (first, count) = match overlap {
-        Overlap::Full => (0, n + m - 1),
-        Overlap::Same => ((m - 1) / 2, n),
-        Overlap::Valid => (m - 1, n - m + 1),
-    };
-    // Each row is a window of the padded array.
-    let padded = concat(&[edge.clone(), a, edge], Some(0))?;
-    check_memory("convolve", &[count, m], DType::I64)?;
-    let at = alloc_check::collect((0..count * m).map(|k| (first + k / m + k % m) as i64));
-    let windows = take(&padded, &indices(&at, &[count, m]), Some(0))?;
-    matmul(&windows, &flip(&v, None)?)
-}
-
 fn call_tensordot(a: &Args<'_>) -> Result<Value> {
     let (x, y) = (a.variable(0)?, a.variable(1)?);
     let axes = astype(&a.variable(2)?, DType::I64)?;
@@ -185,24 +142,6 @@ fn call_trace(a: &Args<'_>) -> Result<Value> {
     Ok(dtype.map_or(Ok(out.clone()), |d| astype(&out, d))?.into())
 }
 
-fn overlap(a: &Args<'_>) -> Result<Overlap> {
-    match a.text(2)? {
-        "full" => Ok(Overlap::Full),
-        "same" => Ok(Overlap::Same),
-        "valid" => Ok(Overlap::Valid),
-        other => Err(Error::Value(format!("{}: mode is '{other}', expected 'full', 'same' or 'valid'", a.name()))),
-    }
-}
-
-fn call_correlate(a: &Args<'_>) -> Result<Value> {
-    let (x, v, mode) = (a.variable(0)?, super::conj(&a.variable(1)?)?, overlap(a)?);
-    let (n, m) = (vector("correlate", &x)?, vector("correlate", &v)?);
-    if m > n {
-        return Ok(flip(&convolve(&v, &flip(&x, None)?, mode)?, None)?.into());
-    }
-    Ok(convolve(&x, &flip(&v, None)?, mode)?.into())
-}
-
 /// A product of matrices and vectors in stacks.
 fn stacked(a: &Args<'_>, first_is_vector: bool) -> Result<Value> {
     let (x, y) = (a.variable(0)?, a.variable(1)?);
@@ -227,8 +166,6 @@ fn call_bmm(a: &Args<'_>) -> Result<Value> {
 }
 
 const PAIR: &[Param] = &[Param::array("a"), Param::array("b")];
-const MODE: &[Param] = &[Param::array("a"), Param::array("v"), Param::new("mode", Kind::Text).or(Default::Text("full"))];
-const VALID: &[Param] = &[Param::array("a"), Param::array("v"), Param::new("mode", Kind::Text).or(Default::Text("valid"))];
 const STACKS: &[Param] = &[Param::array("x1"), Param::array("x2")];
 const OTHER: Gradient = Gradient::Composite("products of g with the other operand");
 
@@ -305,28 +242,6 @@ pub const ENTRIES: &[Entry] = &[
     }
     .no_method(),
     Entry {
-        name: "convolve",
-        doc: "The convolution of two vectors: all of it ('full'), as long as the longer one ('same'), or where the shorter lies within it ('valid').\n\n>>> tg.convolve(tg.Variable([1.0, 2.0]), tg.Variable([1.0, 10.0]))\nVariable([ 1., 12., 20.])\n",
-        params: MODE,
-        call: |a| Ok(convolve(&a.variable(0)?, &a.variable(1)?, overlap(a)?)?.into()),
-        cost: 10.0,
-        gradient: OTHER,
-        samples: convolve_samples,
-        ..Entry::BASE
-    }
-    .no_method(),
-    Entry {
-        name: "correlate",
-        doc: "The correlation of two vectors: sums of products at every shift; where the shorter lies within the longer ('valid'), 'same' or 'full'.\n\n>>> tg.correlate(tg.Variable([1.0, 2.0, 3.0]), tg.Variable([1.0, 10.0]))\nVariable([21., 32.])\n",
-        params: VALID,
-        call: call_correlate,
-        cost: 10.0,
-        gradient: OTHER,
-        samples: convolve_samples,
-        ..Entry::BASE
-    }
-    .no_method(),
-    Entry {
         name: "vdot",
         doc: "The sum of the products of all elements of two arrays, both flattened; complex numbers of the first are conjugated.\n\n>>> tg.vdot(tg.Variable([1.0, 2.0]), tg.Variable([3.0, 4.0]))\nVariable(11.)\n",
         params: PAIR,
@@ -367,7 +282,8 @@ pub const ENTRIES: &[Entry] = &[
     },
 ];
 
-fn pairs(cases: &[(&[usize], &[usize])], rest: &[Arg]) -> Vec<Sample> {
+/// Samples of pairs of arrays of these shapes, with the same further arguments.
+pub(super) fn pairs(cases: &[(&[usize], &[usize])], rest: &[Arg]) -> Vec<Sample> {
     let draw = &mut Draw::new(372);
     let mut call = |(a, b): &(&[usize], &[usize])| {
         let second = Arg::Variable(REAL.strided(draw, b));
@@ -396,9 +312,4 @@ fn trace_samples() -> Vec<Sample> {
     let draw = &mut Draw::new(373);
     let cases: [(&[usize], [i64; 3]); 3] = [(&[3, 3], [0, 0, 1]), (&[2, 3], [1, 0, 1]), (&[2, 3, 4], [-1, 2, 1])];
     cases.into_iter().map(|(s, rest)| call_with(REAL.strided(draw, s), rest.map(Arg::Int).into_iter().chain([Arg::None]))).collect()
-}
-
-fn convolve_samples() -> Vec<Sample> {
-    let shapes: [(&[usize], &[usize]); 3] = [(&[5], &[3]), (&[2], &[4]), (&[3], &[3])];
-    ["full", "same", "valid"].map(|mode| pairs(&shapes, &[Arg::Text(mode.to_owned())])).concat()
 }
