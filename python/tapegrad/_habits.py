@@ -13,6 +13,7 @@ from operator import index as _index
 
 from . import _core
 from ._core import Variable
+from ._generator import source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -746,8 +747,7 @@ for _name in ("squeeze_", "unsqueeze_", "t_", "transpose_", "resize_", "swapaxes
 def _drawn(name: str, x: Variable, generator: Any, what: str, *args: Any) -> Variable:
     if not x.dtype.is_floating_point and what != "randint":
         raise _core.DTypeError(f"{name}: expected a floating array, got {x.dtype}")
-    source = _core if generator is None else generator
-    return x.copy_(getattr(source, what)(*args, x.shape, x.dtype))
+    return x.copy_(getattr(source(generator), what)(*args, x.shape, x.dtype))
 
 
 @_method("normal_")
@@ -770,7 +770,7 @@ def _even(name: str, x: Variable, generator: Any) -> Variable:
     """Uniform numbers of [0, 1) in double precision, for distributions sampled through their quantile function."""
     if not x.dtype.is_floating_point:
         raise _core.DTypeError(f"{name}: expected a floating array, got {x.dtype}")
-    return (_core if generator is None else generator).uniform(0.0, 1.0, x.shape, _core.float64)
+    return source(generator).uniform(0.0, 1.0, x.shape, _core.float64)
 
 
 @_method("exponential_")
@@ -802,8 +802,7 @@ def _geometric_(self: Variable, p: float, *, generator: Any = None) -> Variable:
     """Fills the array with numbers of trials up to the first success of probability p, from 1 on."""
     if not 0 < p < 1:
         raise ValueError(f"geometric_: p is {p}, expected a number between 0 and 1")
-    source = _core if generator is None else generator
-    even = source.uniform(0.0, 1.0, self.shape, _core.float64)
+    even = source(generator).uniform(0.0, 1.0, self.shape, _core.float64)
     return self.copy_(_core.maximum(_core.ceil(_core.log1p(-even) / _core.log1p(_core.asarray(-p, _core.float64))), 1.0))
 
 
@@ -812,17 +811,16 @@ def _random_(self: Variable, *args: int, generator: Any = None) -> Variable:
     """Fills the array with integers: ``random_(n)`` below n, ``random_(a, b)`` from a up to b - 1."""
     most = {"float32": 2**24, "float64": 2**53, "uint8": 2**8, "int8": 2**7, "int16": 2**15, "int32": 2**31, "bool": 2}
     low, high = (0, most.get(self.dtype.name, 2**62)) if not args else (0, args[0]) if len(args) == 1 else args
-    source = _core if generator is None else generator
-    return self.copy_(source.randint(low, high, self.shape))
+    return self.copy_(source(generator).randint(low, high, self.shape))
 
 
 @_method("bernoulli_")
 def _bernoulli_(self: Variable, p: Any = 0.5, *, generator: Any = None) -> Variable:
     """Fills the array with ones of probability p, and zeros."""
-    source = _core if generator is None else generator
+    draw = source(generator).bernoulli
     if isinstance(p, Variable):
-        return self.copy_(source.bernoulli(p.detach().broadcast_to(self.shape).clone()))
-    return self.copy_(source.bernoulli(p, self.shape))
+        return self.copy_(draw(p.detach().broadcast_to(self.shape).clone()))
+    return self.copy_(draw(p, self.shape))
 
 
 @_method("index_copy_")
