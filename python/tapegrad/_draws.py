@@ -471,6 +471,8 @@ def choice(
     """
     numbers = isinstance(a, int) or (not isinstance(a, (list, tuple)) and not getattr(a, "shape", ()))
     pool = None if numbers else _core.asarray(a)
+    if isinstance(a, float):
+        raise TypeError(f"choice: expected an int or an array to draw from, got {a}")
     n = int(a) if pool is None else pool.shape[axis]
     shape = () if size is None else _sizes("choice", size)
     count = math.prod(shape)

@@ -13,6 +13,7 @@ from sys import _getframe
 
 from . import _arrays, _core, _numpy_functions, _numpy_options, _polynomials, _torch_calls, _ufunc
 from ._core import Variable
+from ._habits import axis_of
 from ._numpy_functions import plain
 from ._numpy_options import into, into_each
 
@@ -413,9 +414,7 @@ def _sliding_window_view(
     out: Variable = _core.asarray(x)
     sizes = (window_shape,) if isinstance(window_shape, int) else tuple(window_shape)
     axes = tuple(range(out.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
-    if any(not -out.ndim <= a < out.ndim for a in axes):
-        raise _core.AxisError(f"sliding_window_view: axis {axis} is out of range for shape {out.shape}")
-    axes = tuple(a % out.ndim for a in axes)
+    axes = tuple(axis_of("sliding_window_view", a, out.ndim) for a in axes)
     if len(sizes) != len(axes):
         raise ValueError(f"sliding_window_view: window_shape {sizes} and axis {axes} differ in length")
     for size, a in zip(sizes, axes, strict=True):

@@ -127,7 +127,14 @@ def _to(
     copy: bool = False,
     memory_format: Any = None,
 ) -> Variable:
-    """The array in another dtype: ``to(dtype)``, ``to("cpu", dtype)``, ``to(other)``. There is one device, "cpu"."""
+    """The array in another dtype: ``to(dtype)``, ``to("cpu", dtype)``, ``to(other)``. There is one device, "cpu".
+
+    As in PyTorch two flags may follow: ``non_blocking``, which changes nothing, and ``copy``.
+    """
+    flags = [a for a in args if isinstance(a, bool)]
+    if len(flags) > 2:
+        raise TypeError(f"to() takes two flags, non_blocking and copy, got {len(flags)}")
+    copy = flags[1] if len(flags) == 2 else copy
     for a in args:
         if isinstance(a, Variable):
             dtype = a.dtype
@@ -170,7 +177,7 @@ def _type(self: Variable, dtype: Any = None) -> Any:
 @_method("type_as")
 def _type_as(self: Variable, other: Variable) -> Variable:
     """The array in the dtype of another."""
-    return self.to(other.dtype)
+    return self.to(_core.asarray(other).dtype)
 
 
 # ---- sizes ----
@@ -243,7 +250,7 @@ def _data_ptr(self: Variable) -> int:
 @_method("is_same_size")
 def _is_same_size(self: Variable, other: Variable) -> bool:
     """Whether two arrays have one shape."""
-    return self.shape == other.shape
+    return self.shape == _core.asarray(other).shape
 
 
 @_method("stride")
@@ -299,7 +306,7 @@ def _in_dtype(x: Variable, dtype: Any) -> Variable:
 @_method("view_as")
 def _view_as(self: Variable, other: Variable) -> Variable:
     """The array in the shape of another."""
-    return self.reshape(other.shape)
+    return self.reshape(_core.asarray(other).shape)
 
 
 @_method("unflatten")
@@ -333,7 +340,7 @@ def _expand(self: Variable, *sizes: Any) -> Variable:
 @_method("expand_as")
 def _expand_as(self: Variable, other: Variable) -> Variable:
     """The array broadcast to the shape of another."""
-    return self.broadcast_to(other.shape)
+    return self.broadcast_to(_core.asarray(other).shape)
 
 
 @_method("sum_to_size")
@@ -380,7 +387,7 @@ def _transpose(self: Variable, *axes: Any, dim0: int | None = None, dim1: int | 
 def axis_of(name: str, dim: int, ndim: int) -> int:
     """The axis that ``dim`` counts, from the end where it is negative."""
     if not -ndim <= dim < ndim:
-        raise _core.AxisError(f"{name}: axis {dim} is out of range for an array of {ndim} dimensions")
+        raise _core.AxisError(f"{name}: axis {dim} is out of bounds for an array of {ndim} dimensions")
     return dim % ndim
 
 

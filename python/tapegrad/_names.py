@@ -367,12 +367,14 @@ def randperm(n: int, *, dtype: Any = None, device: Any = None, generator: Any = 
 
 def rand_like(input: Variable, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Uniform random numbers in [0, 1), in the shape and dtype of ``input``."""
-    return _made(_core.rand(input.shape, dtype=dtype or input.dtype), requires_grad, device)
+    like = _core.asarray(input)
+    return _made(_core.rand(like.shape, dtype=dtype or like.dtype), requires_grad, device)
 
 
 def randn_like(input: Variable, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Normal random numbers of mean 0 and standard deviation 1, in the shape and dtype of ``input``."""
-    return _made(_core.randn(input.shape, dtype=dtype or input.dtype), requires_grad, device)
+    like = _core.asarray(input)
+    return _made(_core.randn(like.shape, dtype=dtype or like.dtype), requires_grad, device)
 
 
 def randint_like(
@@ -380,7 +382,8 @@ def randint_like(
 ) -> Variable:
     """Random integers from ``low`` up to ``high`` - 1, in the shape and dtype of ``input``."""
     low, high = (0, low) if high is None else (low, high)
-    return _made(_core.randint(low, high, input.shape, dtype or input.dtype), requires_grad, device)
+    like = _core.asarray(input)
+    return _made(_core.randint(low, high, like.shape, dtype or like.dtype), requires_grad, device)
 
 
 def normal(
@@ -505,17 +508,17 @@ def is_tensor(obj: Any) -> TypeGuard[Variable]:
 
 def is_floating_point(input: Variable) -> bool:
     """Whether the dtype is floating."""
-    return input.dtype.is_floating_point
+    return _core.asarray(input).dtype.is_floating_point
 
 
 def is_complex(input: Variable) -> bool:
     """Whether the dtype is complex."""
-    return input.dtype.is_complex
+    return _core.asarray(input).dtype.is_complex
 
 
 def numel(input: Variable) -> int:
     """Number of elements."""
-    return int(input.size)
+    return int(_core.asarray(input).size)
 
 
 def inference_mode(mode: Any = True) -> Any:

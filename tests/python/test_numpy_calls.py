@@ -676,3 +676,11 @@ def test_another_argument_of_the_type_of_numpys_form_is_refused(call: Any, argum
 def test_labels_of_einsum_are_small_ints(labels: Any) -> None:
     with pytest.raises(ValueError, match=r"einsum: the labels .* must be ints from 0 to 51"):
         tg.einsum(tg.arange(3.0), [0], labels)
+
+
+@pytest.mark.parametrize("call", [tg.choose, np.choose, lambda x, choices, out: x.choose(choices, out)])
+def test_choose_writes_into_out(call: Any) -> None:
+    index, choices = tg.Variable([1, 0, 1]), [tg.Variable([1.0, 2.0, 3.0]), 7.0]
+    for out in (tg.zeros(3), np.zeros(3, np.float32)):
+        assert call(index, choices, out=out) is out
+        assert out.tolist() == [7.0, 2.0, 7.0]
