@@ -51,7 +51,7 @@ cbrt, exp2, expm1, log1p = _core.cbrt, _core.exp2, _core.expm1, _core.log1p
 def _floating(*values: Any) -> list[Variable]:
     """Arrays of one floating dtype; numbers take that of the arrays."""
     if any(v is None for v in values):
-        raise TypeError("special: an argument is None, expected a number or an array")
+        raise TypeError("an argument is None, expected a number or an array")
     arrays = [v for v in values if not isinstance(v, (bool, int, float))]
     found = _core._together(*arrays)
     like = [v.dtype for v in found if v.dtype.is_floating_point or v.dtype.is_complex]

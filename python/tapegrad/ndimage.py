@@ -186,6 +186,8 @@ def gaussian_filter1d(
     >>> tg.ndimage.gaussian_filter1d(tg.ones(3), 1.0).round(3)
     Variable([1., 1., 1.])
     """
+    if not 0.0 < float(sigma) < np.inf:
+        raise ValueError(f"gaussian_filter1d: sigma is {sigma}, expected a finite number above 0")
     reach = int(truncate * float(sigma) + 0.5) if radius is None else radius
     weights = _gaussian(float(sigma), order, reach)[::-1].copy()
     return correlate1d(input, weights, axis, output, mode, cval)
