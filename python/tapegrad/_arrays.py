@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from . import _core
 from ._core import Variable
-from ._habits import check_device
+from ._habits import axis_of, check_device
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def size(a: Any, axis: int | None = None) -> int:
     """
     sizes = shape(a)
     if axis is not None:
-        return sizes[axis]
+        return sizes[axis_of("size", axis, len(sizes))]
     total = 1
     for n in sizes:
         total *= n
@@ -384,7 +384,7 @@ def put_along_axis(arr: Variable, indices: Any, values: Any, axis: int | None) -
     if axis is None:
         put(arr, at, values)
         return
-    axis %= arr.ndim
+    axis = axis_of("put_along_axis", axis, arr.ndim)
     places: list[Any] = []
     for i, n in enumerate(arr.shape):
         grid = [1] * arr.ndim

@@ -108,7 +108,7 @@ def _transform(
     name: str, x: Any, kind: int, n: int | None, axis: int, norm: str | None, inverse: bool, orthogonalize: bool | None
 ) -> Variable:
     full = ("i" if inverse else "") + name
-    if kind not in (1, 2, 3, 4):
+    if not isinstance(kind, int) or kind not in (1, 2, 3, 4):
         raise ValueError(f"{full}: type is {kind!r}, expected 1, 2, 3 or 4")
     if norm not in (None, "backward", "ortho", "forward"):
         raise ValueError(f"{full}: norm is {norm!r}, expected 'backward', 'ortho' or 'forward'")

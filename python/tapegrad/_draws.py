@@ -13,13 +13,14 @@ from typing import Any
 from . import _core, _sampling
 from ._core import Generator, Variable
 from ._dtypes import finfo
+from ._generator import source
 
 
 class _Call:
     """Parameters of a draw as arrays of one dtype, and the shape of the result."""
 
     def __init__(self, name: str, size: Any, dtype: Any, generator: Generator | None, **params: Any) -> None:
-        self.name, self.generator, self.source = name, generator, _sampling.source(generator)
+        self.name, self.generator, self.source = name, generator, source(generator)
         arrays = {k: x if isinstance(x, Variable) else _core.asarray(x) for k, x in params.items()}
         floating = [a.dtype for k, a in arrays.items() if a.dtype.is_floating_point and not isinstance(params[k], (int, float))]
         for key, a in arrays.items():
@@ -80,7 +81,7 @@ def random(size: Any = None, dtype: Any = None, *, generator: Generator | None =
     (2, 3)
     """
     shape = () if size is None else _sizes("random", size)
-    found: Variable = _sampling.source(generator).rand(*shape or ((),), dtype=dtype)
+    found: Variable = source(generator).rand(*shape or ((),), dtype=dtype)
     return found
 
 
@@ -91,7 +92,7 @@ def standard_normal(size: Any = None, dtype: Any = None, *, generator: Generator
     (3,)
     """
     shape = () if size is None else _sizes("standard_normal", size)
-    found: Variable = _sampling.source(generator).randn(*shape or ((),), dtype=dtype)
+    found: Variable = source(generator).randn(*shape or ((),), dtype=dtype)
     return found
 
 
@@ -416,7 +417,7 @@ def _order(n: Any, generator: Generator | None) -> Variable:
     """The numbers 0 to n - 1 in random order."""
     from ._generator import permutation_of_numbers
 
-    return _core.permutation(n) if _sampling.source(generator) is _core else permutation_of_numbers(generator, n)
+    return _core.permutation(n) if source(generator) is _core else permutation_of_numbers(generator, n)
 
 
 def permutation(x: Any, axis: int = 0, *, generator: Generator | None = None) -> Variable:
@@ -470,6 +471,8 @@ def choice(
     """
     numbers = isinstance(a, int) or (not isinstance(a, (list, tuple)) and not getattr(a, "shape", ()))
     pool = None if numbers else _core.asarray(a)
+    if isinstance(a, float):
+        raise TypeError(f"choice: expected an int or an array to draw from, got {a}")
     n = int(a) if pool is None else pool.shape[axis]
     shape = () if size is None else _sizes("choice", size)
     count = math.prod(shape)
@@ -484,7 +487,7 @@ def choice(
     elif p is not None:
         at = categorical(probs=p, size=shape, generator=generator)
     else:
-        at = _sampling.source(generator).randint(0, max(n, 1), shape)
+        at = source(generator).randint(0, max(n, 1), shape)
     return at if pool is None else _core.take(pool, at, axis=axis)
 
 
@@ -499,5 +502,5 @@ def _without_replacement(n: int, count: int, p: Any, generator: Generator | None
         raise ValueError(f"choice: {count} elements without replacement, but there are {usable} to draw from; use replace=True")
     if p is None:
         return _order(n, generator)[:count]
-    clocks = -_core.log1p(-_sampling.source(generator).rand(n, dtype=_core.float64)) / p
+    clocks = -_core.log1p(-source(generator).rand(n, dtype=_core.float64)) / p
     return _core.argsort(_core.where(p > 0, clocks, float("inf")))[:count]

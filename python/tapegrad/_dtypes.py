@@ -170,6 +170,8 @@ def inexacts(*values: Any) -> list[Variable]:
     >>> [x.dtype for x in inexacts(tg.zeros(2, dtype=tg.float64), [0.1, 0.2], tg.arange(2))]
     [tapegrad.float64, tapegrad.float64, tapegrad.float64]
     """
+    if any(v is None for v in values):
+        raise TypeError("an argument is None, expected a number or an array")
     found: list[Variable] = _together(*values)
     if all(v.dtype.is_inexact for v in found):
         return found

@@ -13,6 +13,7 @@ from sys import _getframe
 
 from . import _arrays, _core, _numpy_functions, _numpy_options, _polynomials, _torch_calls, _ufunc
 from ._core import Variable
+from ._habits import axis_of
 from ._numpy_functions import plain
 from ._numpy_options import into, into_each
 
@@ -130,26 +131,32 @@ def _in_other_form(name: str, args: tuple[Any, ...], options: dict[str, Any]) ->
     return NotImplemented if handler is None else handler(*args, **options)
 
 
-def _has_dtype(args: tuple[Any, ...], _: list[Any]) -> bool:
+def _has_dtype(args: tuple[Any, ...], _: dict[str, Any]) -> bool:
     return len(args) > 2 and not isinstance(args[2], bool)
 
 
-#: Calls that NumPy's function takes and ours of that name does not, by what is in them: the positional and the other arguments.
-_FORMS: dict[str, Callable[[tuple[Any, ...], list[Any]], bool]] = {
+def _second_is(name: str, kind: type) -> Callable[[tuple[Any, ...], dict[str, Any]], bool]:
+    """Whether the second argument, called ``name``, is of this type."""
+    return lambda args, options: isinstance(args[1] if len(args) > 1 else options.get(name), kind)
+
+
+#: Calls that NumPy's function takes and ours of that name does not, by their arguments. What NumPy's form passes on to ours is
+#: of another form, or a call would never end.
+_FORMS: dict[str, Callable[[tuple[Any, ...], dict[str, Any]], bool]] = {
     **dict.fromkeys(("atleast_1d", "atleast_2d", "atleast_3d"), lambda args, _: len(args) != 1),
     **dict.fromkeys(("sum", "prod", "mean", "std", "var"), _has_dtype),
-    **dict.fromkeys(("histogram", "histogram_bin_edges"), lambda _, rest: any(isinstance(v, str) for v in rest)),
-    "delete": lambda _, rest: any(isinstance(v, slice) for v in rest),
-    "insert": lambda _, rest: any(isinstance(v, slice) for v in rest),
+    **dict.fromkeys(("histogram", "histogram_bin_edges"), _second_is("bins", str)),
+    "delete": _second_is("obj", slice),
+    "insert": _second_is("obj", slice),
     "einsum": lambda args, _: len(args) > 1 and isinstance(args[1], (list, tuple)),
-    "pad": lambda _, rest: any(isinstance(v, dict) for v in rest),
+    "pad": _second_is("pad_width", dict),
 }
 
 
 def _in_numpys_form(name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     import numpy as np
 
-    if not _FORMS[name](args, [*args[1:], *options.values()]):
+    if not _FORMS[name](args, options):
         return NotImplemented
     return _handlers()[getattr(np, name)](*args, **options)
 
@@ -407,9 +414,7 @@ def _sliding_window_view(
     out: Variable = _core.asarray(x)
     sizes = (window_shape,) if isinstance(window_shape, int) else tuple(window_shape)
     axes = tuple(range(out.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
-    if any(not -out.ndim <= a < out.ndim for a in axes):
-        raise _core.AxisError(f"sliding_window_view: axis {axis} is out of range for shape {out.shape}")
-    axes = tuple(a % out.ndim for a in axes)
+    axes = tuple(axis_of("sliding_window_view", a, out.ndim) for a in axes)
     if len(sizes) != len(axes):
         raise ValueError(f"sliding_window_view: window_shape {sizes} and axis {axes} differ in length")
     for size, a in zip(sizes, axes, strict=True):
@@ -462,6 +467,8 @@ def _subscripts(operands: tuple[Any, ...]) -> tuple[Any, ...]:
     """Operands with lists of numbers behind them, as operands behind a string."""
 
     def text(labels: Any) -> str:
+        if any(k is not Ellipsis and not (isinstance(k, int) and 0 <= k < 52) for k in labels):
+            raise ValueError(f"einsum: the labels {list(labels)} must be ints from 0 to 51, or ...")
         return "".join("..." if k is Ellipsis else chr(ord("a") + k) if k < 26 else chr(ord("A") + k - 26) for k in labels)
 
     arrays, labels = operands[0 : len(operands) // 2 * 2 : 2], operands[1::2]

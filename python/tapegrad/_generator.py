@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import _core
 from ._core import Generator
 
 TYPE_CHECKING = False
@@ -52,6 +53,13 @@ def _method(name: str) -> Any:
     method.__name__, method.__qualname__ = name, f"Generator.{name}"
     method.__doc__ = f"`tg.random.{name}` with the numbers of this generator."
     return method
+
+
+def source(generator: Generator | None) -> Any:
+    """What draws random numbers: the given generator, or the module of the process's own."""
+    if generator is not None and not isinstance(generator, Generator):
+        raise TypeError(f"generator must be a tg.random.Generator or None, got {type(generator).__name__}")
+    return _core if generator is None else generator
 
 
 #: The method that draws numbers, before ours replaces it.

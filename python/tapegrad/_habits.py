@@ -13,6 +13,7 @@ from operator import index as _index
 
 from . import _core
 from ._core import Variable
+from ._generator import source
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -126,7 +127,14 @@ def _to(
     copy: bool = False,
     memory_format: Any = None,
 ) -> Variable:
-    """The array in another dtype: ``to(dtype)``, ``to("cpu", dtype)``, ``to(other)``. There is one device, "cpu"."""
+    """The array in another dtype: ``to(dtype)``, ``to("cpu", dtype)``, ``to(other)``. There is one device, "cpu".
+
+    As in PyTorch two flags may follow: ``non_blocking``, which changes nothing, and ``copy``.
+    """
+    flags = [a for a in args if isinstance(a, bool)]
+    if len(flags) > 2:
+        raise TypeError(f"to() takes two flags, non_blocking and copy, got {len(flags)}")
+    copy = flags[1] if len(flags) == 2 else copy
     for a in args:
         if isinstance(a, Variable):
             dtype = a.dtype
@@ -169,7 +177,7 @@ def _type(self: Variable, dtype: Any = None) -> Any:
 @_method("type_as")
 def _type_as(self: Variable, other: Variable) -> Variable:
     """The array in the dtype of another."""
-    return self.to(other.dtype)
+    return self.to(_core.asarray(other).dtype)
 
 
 # ---- sizes ----
@@ -242,7 +250,7 @@ def _data_ptr(self: Variable) -> int:
 @_method("is_same_size")
 def _is_same_size(self: Variable, other: Variable) -> bool:
     """Whether two arrays have one shape."""
-    return self.shape == other.shape
+    return self.shape == _core.asarray(other).shape
 
 
 @_method("stride")
@@ -298,7 +306,7 @@ def _in_dtype(x: Variable, dtype: Any) -> Variable:
 @_method("view_as")
 def _view_as(self: Variable, other: Variable) -> Variable:
     """The array in the shape of another."""
-    return self.reshape(other.shape)
+    return self.reshape(_core.asarray(other).shape)
 
 
 @_method("unflatten")
@@ -332,7 +340,7 @@ def _expand(self: Variable, *sizes: Any) -> Variable:
 @_method("expand_as")
 def _expand_as(self: Variable, other: Variable) -> Variable:
     """The array broadcast to the shape of another."""
-    return self.broadcast_to(other.shape)
+    return self.broadcast_to(_core.asarray(other).shape)
 
 
 @_method("sum_to_size")
@@ -379,7 +387,7 @@ def _transpose(self: Variable, *axes: Any, dim0: int | None = None, dim1: int | 
 def axis_of(name: str, dim: int, ndim: int) -> int:
     """The axis that ``dim`` counts, from the end where it is negative."""
     if not -ndim <= dim < ndim:
-        raise _core.AxisError(f"{name}: axis {dim} is out of range for an array of {ndim} dimensions")
+        raise _core.AxisError(f"{name}: axis {dim} is out of bounds for an array of {ndim} dimensions")
     return dim % ndim
 
 
@@ -746,8 +754,7 @@ for _name in ("squeeze_", "unsqueeze_", "t_", "transpose_", "resize_", "swapaxes
 def _drawn(name: str, x: Variable, generator: Any, what: str, *args: Any) -> Variable:
     if not x.dtype.is_floating_point and what != "randint":
         raise _core.DTypeError(f"{name}: expected a floating array, got {x.dtype}")
-    source = _core if generator is None else generator
-    return x.copy_(getattr(source, what)(*args, x.shape, x.dtype))
+    return x.copy_(getattr(source(generator), what)(*args, x.shape, x.dtype))
 
 
 @_method("normal_")
@@ -770,7 +777,7 @@ def _even(name: str, x: Variable, generator: Any) -> Variable:
     """Uniform numbers of [0, 1) in double precision, for distributions sampled through their quantile function."""
     if not x.dtype.is_floating_point:
         raise _core.DTypeError(f"{name}: expected a floating array, got {x.dtype}")
-    return (_core if generator is None else generator).uniform(0.0, 1.0, x.shape, _core.float64)
+    return source(generator).uniform(0.0, 1.0, x.shape, _core.float64)
 
 
 @_method("exponential_")
@@ -802,8 +809,7 @@ def _geometric_(self: Variable, p: float, *, generator: Any = None) -> Variable:
     """Fills the array with numbers of trials up to the first success of probability p, from 1 on."""
     if not 0 < p < 1:
         raise ValueError(f"geometric_: p is {p}, expected a number between 0 and 1")
-    source = _core if generator is None else generator
-    even = source.uniform(0.0, 1.0, self.shape, _core.float64)
+    even = source(generator).uniform(0.0, 1.0, self.shape, _core.float64)
     return self.copy_(_core.maximum(_core.ceil(_core.log1p(-even) / _core.log1p(_core.asarray(-p, _core.float64))), 1.0))
 
 
@@ -812,17 +818,16 @@ def _random_(self: Variable, *args: int, generator: Any = None) -> Variable:
     """Fills the array with integers: ``random_(n)`` below n, ``random_(a, b)`` from a up to b - 1."""
     most = {"float32": 2**24, "float64": 2**53, "uint8": 2**8, "int8": 2**7, "int16": 2**15, "int32": 2**31, "bool": 2}
     low, high = (0, most.get(self.dtype.name, 2**62)) if not args else (0, args[0]) if len(args) == 1 else args
-    source = _core if generator is None else generator
-    return self.copy_(source.randint(low, high, self.shape))
+    return self.copy_(source(generator).randint(low, high, self.shape))
 
 
 @_method("bernoulli_")
 def _bernoulli_(self: Variable, p: Any = 0.5, *, generator: Any = None) -> Variable:
     """Fills the array with ones of probability p, and zeros."""
-    source = _core if generator is None else generator
+    draw = source(generator).bernoulli
     if isinstance(p, Variable):
-        return self.copy_(source.bernoulli(p.detach().broadcast_to(self.shape).clone()))
-    return self.copy_(source.bernoulli(p, self.shape))
+        return self.copy_(draw(p.detach().broadcast_to(self.shape).clone()))
+    return self.copy_(draw(p, self.shape))
 
 
 @_method("index_copy_")

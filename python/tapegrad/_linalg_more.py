@@ -208,7 +208,7 @@ def solveh_banded(ab: Any, b: Any, lower: bool = False) -> Variable:
     _checked_matrix("solveh_banded", ab, False)
     m, n = ab.shape
     rows: dict[int, Variable] = {}
-    for i in range(min(m, n)):
+    for i in range(m):
         k = i if lower else m - 1 - i
         if k >= n:
             continue

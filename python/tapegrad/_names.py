@@ -6,6 +6,7 @@ from operator import index
 
 from . import _core
 from ._core import Variable
+from ._generator import source
 from ._habits import METHODS, TENSORS, Size, _TensorMeta, check_device, device
 from .autograd import is_grad_enabled, no_grad, set_grad_enabled
 
@@ -328,13 +329,13 @@ def set_rng_state(new_state: Any) -> None:
 @_takes_size
 def rand(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, generator: Any = None) -> Variable:
     """Uniform random numbers in [0, 1): ``rand(2, 3)``."""
-    return _made((generator or _core).rand(*size, dtype=dtype), requires_grad, device)
+    return _made(source(generator).rand(*size, dtype=dtype), requires_grad, device)
 
 
 @_takes_size
 def randn(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, generator: Any = None) -> Variable:
     """Normal random numbers of mean 0 and standard deviation 1: ``randn(2, 3)``."""
-    return _made((generator or _core).randn(*size, dtype=dtype), requires_grad, device)
+    return _made(source(generator).randn(*size, dtype=dtype), requires_grad, device)
 
 
 def randint(
@@ -354,24 +355,26 @@ def randint(
     """
     if isinstance(high, (tuple, list)) and size is None:
         low, high, size = 0, low, high
-    return _made((generator or _core).randint(low, high, () if size is None else size, dtype), requires_grad, device)
+    return _made(source(generator).randint(low, high, () if size is None else size, dtype), requires_grad, device)
 
 
 def randperm(n: int, *, dtype: Any = None, device: Any = None, generator: Any = None) -> Variable:
     """The numbers 0 to n - 1 in random order."""
     check_device(device)
-    found: Variable = (generator or _core).permutation(n)
+    found: Variable = source(generator).permutation(n)
     return found if dtype is None else found.astype(dtype)
 
 
 def rand_like(input: Variable, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Uniform random numbers in [0, 1), in the shape and dtype of ``input``."""
-    return _made(_core.rand(input.shape, dtype=dtype or input.dtype), requires_grad, device)
+    like = _core.asarray(input)
+    return _made(_core.rand(like.shape, dtype=dtype or like.dtype), requires_grad, device)
 
 
 def randn_like(input: Variable, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Variable:
     """Normal random numbers of mean 0 and standard deviation 1, in the shape and dtype of ``input``."""
-    return _made(_core.randn(input.shape, dtype=dtype or input.dtype), requires_grad, device)
+    like = _core.asarray(input)
+    return _made(_core.randn(like.shape, dtype=dtype or like.dtype), requires_grad, device)
 
 
 def randint_like(
@@ -379,29 +382,38 @@ def randint_like(
 ) -> Variable:
     """Random integers from ``low`` up to ``high`` - 1, in the shape and dtype of ``input``."""
     low, high = (0, low) if high is None else (low, high)
-    return _made(_core.randint(low, high, input.shape, dtype or input.dtype), requires_grad, device)
+    like = _core.asarray(input)
+    return _made(_core.randint(low, high, like.shape, dtype or like.dtype), requires_grad, device)
 
 
 def normal(
     mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, dtype: Any = None, device: Any = None
 ) -> Variable:
-    """Normal random numbers; mean and standard deviation are numbers or arrays, which are broadcast."""
+    """Normal random numbers; mean and standard deviation are numbers or arrays, which are broadcast, to ``size`` if given."""
     check_device(device)
-    source = generator or _core
+    draws = source(generator)
     if not isinstance(mean, Variable) and not isinstance(std, Variable):
-        drawn: Variable = source.normal(mean, std, () if size is None else size, dtype)
+        drawn: Variable = draws.normal(mean, std, () if size is None else size, dtype)
         return drawn
     shape = _core.broadcast_arrays(mean, std)[0].shape
-    noise = source.randn(shape, dtype=dtype or next(x.dtype for x in (mean, std) if isinstance(x, Variable)))
+    if size is not None:
+        wanted = tuple(size) if isinstance(size, (tuple, list)) else (size,)
+        if len(wanted) < len(shape) or any(n not in (1, w) for n, w in zip(reversed(shape), reversed(wanted), strict=False)):
+            raise _core.ShapeError(f"normal: parameters of shape {shape} cannot be broadcast to the size {wanted}")
+        shape = wanted
+    noise = draws.randn(shape, dtype=dtype or next(x.dtype for x in (mean, std) if isinstance(x, Variable)))
     found: Variable = mean + std * noise
     return found
 
 
 def bernoulli(input: Any, p: float | None = None, *, generator: Any = None) -> Variable:
     """1 with the probabilities of an array, else 0; with ``p`` an array of this shape and one probability."""
-    source = generator or _core
-    found: Variable = source.bernoulli(input) if p is None else source.bernoulli(p, input.shape, input.dtype)
-    return found
+    draw = source(generator).bernoulli
+    if p is None:
+        found: Variable = draw(input)
+        return found
+    like = _core.asarray(input)
+    return draw(p, like.shape, like.dtype)  # type: ignore[no-any-return]
 
 
 def multinomial(input: Any, num_samples: int, replacement: bool = False, *, generator: Any = None) -> Variable:
@@ -418,8 +430,8 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
     rows = w.reshape(-1, w.shape[-1])
     if not replacement and num_samples > np.count_nonzero(rows, axis=1).min():
         raise ValueError(f"multinomial: {num_samples} samples without replacement, more than a row has weights above zero")
-    source = generator or _core
-    u = source.rand(len(rows), num_samples if replacement else rows.shape[1], dtype=_core.float64).numpy()
+    draws = source(generator)
+    u = draws.rand(len(rows), num_samples if replacement else rows.shape[1], dtype=_core.float64).numpy()
     if replacement:
         sums = np.cumsum(rows, axis=1)
         last = rows.shape[1] - 1 - np.argmax(rows[:, ::-1] > 0, axis=1)
@@ -496,17 +508,17 @@ def is_tensor(obj: Any) -> TypeGuard[Variable]:
 
 def is_floating_point(input: Variable) -> bool:
     """Whether the dtype is floating."""
-    return input.dtype.is_floating_point
+    return _core.asarray(input).dtype.is_floating_point
 
 
 def is_complex(input: Variable) -> bool:
     """Whether the dtype is complex."""
-    return input.dtype.is_complex
+    return _core.asarray(input).dtype.is_complex
 
 
 def numel(input: Variable) -> int:
     """Number of elements."""
-    return int(input.size)
+    return int(_core.asarray(input).size)
 
 
 def inference_mode(mode: Any = True) -> Any:

@@ -41,11 +41,11 @@ def _compress(self: Variable, condition: Any, axis: int | None = None) -> Variab
 
 
 @_method("choose")
-def _choose(self: Variable, choices: Any, out: None = None, mode: str = "raise") -> Variable:
+def _choose(self: Variable, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     """At each place the element of the array that an index names: see tg.choose."""
     from ._numpy_functions import choose
 
-    return choose(self, choices, mode=mode)
+    return choose(self, choices, out, mode)
 
 
 @_method("ptp")

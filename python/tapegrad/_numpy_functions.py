@@ -303,20 +303,21 @@ def unwrap(p: Any, discont: float | None = None, axis: int = -1, *, period: floa
     return x + _core.pad(_core.cumsum(change, axis), before)
 
 
-def choose(a: Any, choices: Any, out: None = None, mode: str = "raise") -> Variable:
-    """At each place the element of the array that an index names.
+def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
+    """At each place the element of the array that an index names; written into ``out`` if it is given.
 
     >>> tg.choose([1, 0], [[1.0, 2.0], [3.0, 4.0]])
     Variable([3., 2.])
     """
     from ._arrays import within
+    from ._numpy_options import into
 
     given = list(_core.unstack(choices)) if isinstance(choices, Variable) else list(choices)
     index = within(a, mode, len(given), "choose")
     if mode == "raise" and bool(_core.any((index < 0) | (index >= len(given)))):
         raise ValueError(f"choose: an index is out of range for {len(given)} choices; mode='wrap' or 'clip' takes it")
     index, *arrays = _core.broadcast_arrays(index, *map(_core.asarray, given))
-    return _core.take_along_axis(_core.stack(arrays), _core.expand_dims(index, 0), 0)[0]
+    return into("choose", out, _core.take_along_axis(_core.stack(arrays), _core.expand_dims(index, 0), 0)[0], "")
 
 
 # ---- orders, bins, ends ----
@@ -344,11 +345,14 @@ def trim_zeros(filt: Any, trim: str = "fb") -> Variable:
     x = _core.asarray(filt)
     if x.ndim != 1:
         raise _core.ShapeError(f"trim_zeros: expected a vector, got shape {x.shape}")
+    trim = str(trim).lower()
+    if trim not in ("fb", "bf", "f", "b"):
+        raise ValueError(f"trim_zeros: trim is {trim!r}, expected 'f', 'b' or 'fb'")
     places = [i for i, v in enumerate(plain(x).tolist()) if v != 0]
     if not places:
         return x[:0]
-    first = places[0] if "f" in trim.lower() else 0
-    return x[first : places[-1] + 1 if "b" in trim.lower() else x.size]
+    first = places[0] if "f" in trim else 0
+    return x[first : places[-1] + 1 if "b" in trim else x.size]
 
 
 def histogramdd(sample: Any, bins: Any = 10, range: Any = None, density: bool | None = None, weights: Any = None) -> Any:

@@ -223,8 +223,6 @@ def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices:
 
 def delete(arr: Any, obj: Any, axis: int | None = None) -> Variable:
     """The array without the places of an index, which may be a slice."""
-    if isinstance(axis, slice):
-        raise TypeError("delete: axis must be an integer, not a slice")
     if isinstance(obj, slice):
         obj = list(range(*obj.indices(_arrays.size(arr, axis))))
     return _core.delete(arr, obj, axis)
@@ -232,8 +230,6 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Variable:
 
 def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Variable:
     """The array with values in front of the places of an index, which may be a slice."""
-    if isinstance(values, slice) or isinstance(axis, slice):
-        raise TypeError("insert: obj alone may be a slice, not values or axis")
     if isinstance(obj, slice):
         obj = list(range(*obj.indices(_arrays.size(arr, axis))))
     return _core.insert(arr, obj, values, axis)

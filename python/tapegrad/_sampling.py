@@ -12,16 +12,10 @@ import numpy as np
 
 from . import _core
 from ._core import Generator, Variable
+from ._generator import source
 from .autograd import Function
 
 _Array = np.ndarray[Any, Any]
-
-
-def source(generator: Generator | None) -> Any:
-    """The generator that draws: the given one, or that of the process."""
-    if generator is not None and not isinstance(generator, Generator):
-        raise TypeError(f"generator must be a tg.random.Generator or None, got {type(generator).__name__}")
-    return _core if generator is None else generator
 
 
 def is_plain(*values: Any) -> bool:

@@ -14,6 +14,7 @@ from ._named import named
 from ._special_more import (
     _floating,
     _recursion,
+    _whole,
     eval_chebyt,
     eval_chebyu,
     eval_hermite,
@@ -120,10 +121,9 @@ def _rule(name: str, family: str, what: str, total: float) -> Callable[[int], tu
     def call(n: int) -> tuple[Variable, Variable]:
         import numpy as np
 
-        if int(n) != n or n < 1:
-            raise ValueError(f"{name}: the number of nodes is {n!r}, expected a whole number from 1 on")
+        n = _whole(f"{name}: the number of nodes", n, 1)
         module, rule = family.split(".")
-        nodes, weights = getattr(getattr(np.polynomial, module), rule)(int(n))
+        nodes, weights = getattr(getattr(np.polynomial, module), rule)(n)
         return _core.asarray(nodes), _core.asarray(weights)
 
     return named(
@@ -459,11 +459,10 @@ def diric(x: Any, n: int) -> Variable:
     >>> tg.special.diric(0.0, 3)
     Variable(1.)
     """
-    if int(n) != n or n < 1:
-        raise ValueError(f"diric: n is {n!r}, expected a whole number from 1 on")
+    n = _whole("diric: n", n, 1)
     (x,) = _floating(x)
     # A sum of cosines has no division: one of 0, 1, 2, … times x for odd n, of 1/2, 3/2, … for even n.
-    waves = [k + 1.0 if n % 2 else k + 0.5 for k in range(int(n) // 2)]
+    waves = [k + 1.0 if n % 2 else k + 0.5 for k in range(n // 2)]
     total = _core.ones_like(x) if n % 2 else _core.zeros_like(x)
     for k in waves:
         total = total + 2.0 * _core.cos(k * x)
@@ -496,7 +495,7 @@ spherical_bessel_j0 = _torchs_name("spherical_bessel_j0", lambda x: spherical_jn
 def _polynomial(name: str, f: Callable[[int, Any], Variable], what: str) -> Callable[..., Variable]:
     def call(input: Any, n: int) -> Variable:
         (x,) = _floating(input)
-        return f(int(n), x)
+        return f(n, x)
 
     doc = f"{what} of degree n.\n\n>>> tg.special.{name}(tg.Variable([1.0]), 0)\nVariable([1.])\n"
     return named(call, name, doc, "tapegrad.special")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import pi
+from operator import index
 from typing import Any
 
 from . import _core, _special
@@ -49,11 +50,24 @@ cbrt, exp2, expm1, log1p = _core.cbrt, _core.exp2, _core.expm1, _core.log1p
 
 def _floating(*values: Any) -> list[Variable]:
     """Arrays of one floating dtype; numbers take that of the arrays."""
+    if any(v is None for v in values):
+        raise TypeError("an argument is None, expected a number or an array")
     arrays = [v for v in values if not isinstance(v, (bool, int, float))]
     found = _core._together(*arrays)
     like = [v.dtype for v in found if v.dtype.is_floating_point or v.dtype.is_complex]
     dtype = _core.result_type(*like) if like else _core.get_default_dtype()
     return [v.astype(dtype) if isinstance(v, Variable) else _core.asarray(v, dtype=dtype) for v in values]
+
+
+def _whole(what: str, n: Any, least: int) -> int:
+    """A whole number that no gradient flows to; ``what`` names it in the message."""
+    try:
+        found = int(n) if isinstance(n, float) and n.is_integer() else index(n)
+    except TypeError:
+        found = least - 1
+    if found < least:
+        raise ValueError(f"{what} is {n!r}, expected a whole number from {least} on")
+    return found
 
 
 def gammasgn(x: Any) -> Variable:
@@ -335,9 +349,7 @@ def expn(n: int, x: Any) -> Variable:
     Variable(0.1485)
     """
     (x,) = _floating(x)
-    n = int(n)
-    if n < 0:
-        raise ValueError(f"expn: n is {n}, expected 0 or more")
+    n = _whole("expn: n", n, 0)
     if n == 0:
         return _core.exp(-x) / x  # type: ignore[no-any-return]
     small = x.detach() < 2.0
@@ -356,13 +368,12 @@ def expn(n: int, x: Any) -> Variable:
 
 def _recursion(n: int, x: Any, first: Any, step: Any) -> Variable:
     """A family of polynomials by its recursion of three terms: ``step(k, x, p_k, p_{k-1})`` is p_{k+1}."""
-    if int(n) != n or n < 0:
-        raise ValueError(f"special: the degree is {n!r}, expected a whole number from 0 on")
+    n = _whole("special: the degree", n, 0)
     (x,) = _floating(x)
     before, value = _core.ones_like(x), first(x)
     if n == 0:
         return before
-    for k in range(1, int(n)):
+    for k in range(1, n):
         before, value = value, step(k, x, value, before)
     return value  # type: ignore[no-any-return]
 
@@ -429,9 +440,7 @@ def spherical_jn(n: int, z: Any, derivative: bool = False) -> Variable:
     >>> tg.special.spherical_jn(0, 0.0)
     Variable(1.)
     """
-    n = int(n)
-    if n < 0:
-        raise ValueError(f"spherical_jn: n is {n}, expected 0 or more")
+    n = _whole("spherical_jn: n", n, 0)
     (z,) = _floating(z)
     if derivative:
         if n == 0:

@@ -583,7 +583,7 @@ def poisson(input: Any, generator: Any = None) -> Variable:
     import tapegrad.random as source
 
     x = _core.asarray(input).detach()
-    drawn = (generator.poisson if generator is not None else source.poisson)(x)
+    drawn = source.poisson(x, generator=generator)
     return _core.asarray(drawn).astype(x.dtype)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from . import _arrays, _core, _numpy_functions
 from ._core import GradError, Variable
+from ._habits import axis_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -278,7 +279,7 @@ def _with_initial(x: Variable, axis: Any, initial: Any) -> Variable:
 def _fold(name: str, ufunc: Any, ours: Callable[..., Any], x: Variable, axis: Any, keepdims: bool, initial: Any) -> Variable:
     """``ours(ours(x[0], x[1]), x[2])`` and so on along an axis, or along several one after the other."""
     axes = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int) else axis
-    axes = sorted({a % max(x.ndim, 1) if -x.ndim <= a < x.ndim else _bad_axis(name, a, x) for a in axes}, reverse=True)
+    axes = sorted({axis_of(name, a, x.ndim) for a in axes}, reverse=True)
     if len(axes) > 1 and ufunc.__name__ in _ORDERED:
         raise ValueError(f"{name}: the order of several axes would matter; reduce one axis at a time")
     for a in axes:
@@ -295,10 +296,6 @@ def _fold(name: str, ufunc: Any, ours: Callable[..., Any], x: Variable, axis: An
             parts[0] = ours(parts[0], part)
         x = _core.expand_dims(parts[0], a) if keepdims else parts[0]
     return x
-
-
-def _bad_axis(name: str, axis: int, x: Variable) -> int:
-    raise _core.AxisError(f"{name}: axis {axis} is out of range for an array of {x.ndim} dimensions")
 
 
 #: Cumulative operations that exist under their own name.

@@ -338,6 +338,8 @@ class BSpline:
     def __init__(self, t: Any, c: Any, k: int, extrapolate: bool = True, axis: int = 0) -> None:
         self.c = _core.moveaxis(inexact(c), axis, 0)
         self.t = _in_dtype(t, self.c.dtype.to_real())
+        if int(k) != k or k < 0:
+            raise ValueError(f"BSpline: the degree is {k}, expected a whole number from 0 on")
         self.k, self.extrapolate = int(k), extrapolate
         if self.t.ndim != 1 or self.c.shape[0] < self.t.shape[0] - k - 1 or self.t.shape[0] < 2 * k + 2:
             raise ShapeError(f"BSpline: {self.t.shape[0]} knots and {self.c.shape[0]} coefficients do not fit degree {k}")

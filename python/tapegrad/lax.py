@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import ShapeError, Variable
+from ._habits import axis_of
 from ._scan import scan
 from ._transforms import stop_gradient
 from ._tree import flatten, leaves, tree_map, unflatten
@@ -149,8 +150,8 @@ def associative_scan(fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = 
     Variable([ 1.,  2.,  6., 24.])
     """
     elems = tree_map(_core.asarray, elems)
-    sizes = {x.shape[axis] if x.ndim else -1 for x in leaves(elems)}
-    if len(sizes) != 1 or -1 in sizes:
+    sizes = {x.shape[axis_of("associative_scan", axis, x.ndim)] for x in leaves(elems)}
+    if len(sizes) != 1:
         raise ShapeError(f"associative_scan: the arrays have {sorted(sizes)} entries along axis {axis}, expected one size")
     front = tree_map(lambda x: _core.moveaxis(x, axis, 0), elems)
     if reverse:
@@ -236,11 +237,10 @@ def dynamic_update_slice(operand: Any, update: Any, start_indices: Any) -> Varia
 
 
 def _along(name: str, x: Variable, start: Any, axis: int) -> tuple[list[Any], int]:
-    if not -x.ndim <= axis < x.ndim:
-        raise _core.AxisError(f"{name}: axis {axis} is out of bounds for an array of {x.ndim} dimensions")
+    axis = axis_of(name, axis, x.ndim)
     starts: list[Any] = [0] * x.ndim
     starts[axis] = start
-    return starts, axis % x.ndim
+    return starts, axis
 
 
 def dynamic_slice_in_dim(operand: Any, start_index: Any, slice_size: int, axis: int = 0) -> Variable:

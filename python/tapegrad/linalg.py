@@ -368,6 +368,8 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None
     >>> tg.linalg.pinv(tg.Variable([[2.0], [0.0]]))
     Variable([[0.5, 0. ]])
     """
+    if rcond is not None and rtol is not None:
+        raise ValueError("pinv: give rcond or rtol, which are one argument, not both")
     cut = rcond if rtol is None else rtol
     if cut is None or _core.asarray(cut).ndim == 0:
         return _linalg.pinv(a, None if cut is None else float(cut))
@@ -386,6 +388,8 @@ def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any =
     >>> tg.linalg.matrix_rank(tg.Variable([[1.0, 1.0], [1.0, 1.0]]))
     Variable(1)
     """
+    if tol is not None and (rtol is not None or atol is not None):
+        raise ValueError("matrix_rank: give tol, or rtol and atol, not both")
     if atol is not None:
         s = svdvals(_core.asarray(A).detach())
         floor = _core.expand_dims(_core.asarray(atol), -1)

@@ -13,6 +13,7 @@ import numpy as np
 from . import _core
 from ._core import ShapeError, Variable
 from ._dtypes import inexact
+from ._habits import axis_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,16 +75,12 @@ def _span(name: str, size: int, origin: int) -> tuple[int, int]:
 
 def _windows(name: str, x: Variable, size: int, axis: int, mode: str, cval: float, origin: int) -> Variable:
     """The windows along an axis, their elements in a new last axis."""
-    axis = axis % x.ndim if -x.ndim <= axis < x.ndim else _bad_axis(name, axis, x)
+    axis = axis_of(name, axis, x.ndim)
     width = [(0, 0)] * x.ndim
     width[axis] = _span(name, size, origin)
     wide = _padded(name, x, width, mode, cval)
     place = np.arange(x.shape[axis])[:, None] + np.arange(size)
     return _core.moveaxis(_core.take(wide, place, axis=axis), axis + 1, -1)
-
-
-def _bad_axis(name: str, axis: int, x: Variable) -> int:
-    raise _core.AxisError(f"{name}: axis {axis} is out of bounds for an array of {x.ndim} dimensions")
 
 
 def _weights(name: str, weights: Any, like: Variable, ndim: int) -> Variable:
@@ -189,6 +186,8 @@ def gaussian_filter1d(
     >>> tg.ndimage.gaussian_filter1d(tg.ones(3), 1.0).round(3)
     Variable([1., 1., 1.])
     """
+    if not 0.0 < float(sigma) < np.inf:
+        raise ValueError(f"gaussian_filter1d: sigma is {sigma}, expected a finite number above 0")
     reach = int(truncate * float(sigma) + 0.5) if radius is None else radius
     weights = _gaussian(float(sigma), order, reach)[::-1].copy()
     return correlate1d(input, weights, axis, output, mode, cval)
@@ -203,7 +202,10 @@ def _each(value: Any, count: int) -> list[Any]:
 
 def _axes(x: Variable, axes: Any) -> list[int]:
     chosen = range(x.ndim) if axes is None else [axes] if isinstance(axes, int) else axes
-    return [a % x.ndim if -x.ndim <= a < x.ndim else _bad_axis("ndimage", a, x) for a in chosen]
+    found = [axis_of("ndimage", a, x.ndim) for a in chosen]
+    if len(set(found)) < len(found):
+        raise ValueError(f"ndimage: an axis of {axes} is named twice")
+    return found
 
 
 def gaussian_filter(

@@ -504,5 +504,22 @@ def test_complex_results_in_place():
     ],
 )
 def test_axes_out_of_range(call):
-    with pytest.raises(_core.AxisError, match=r"axis -?\d is out of range for an array of 2 dimensions"):
+    with pytest.raises(_core.AxisError, match=r"axis -?\d is out of bounds for an array of 2 dimensions"):
         call(grid())
+
+
+def test_the_flags_of_to_are_those_of_pytorch() -> None:
+    x = tg.ones(2)
+    assert x.to(tg.float32) is x
+    assert x.to(tg.float32, True) is x
+    for other in (x.to(tg.float32, False, True), x.to("cpu", tg.float32, False, True), x.to(x, False, True), x.to(x, copy=True)):
+        other.add_(1.0)
+        assert x.tolist() == [1.0, 1.0]
+
+
+def test_lists_and_arrays_of_numpy_answer_questions() -> None:
+    assert tg.numel([1.0, 2.0]) == 2
+    assert tg.is_complex(np.ones(2, np.complex64))
+    assert tg.is_floating_point(np.ones(2))
+    assert tg.rand_like([[1.0, 2.0]]).shape == tg.randn_like(np.ones((1, 2))).shape == (1, 2)
+    assert tg.ones(2).view_as([[1.0], [2.0]]).shape == tg.ones(1).expand_as(np.ones((2, 1))).shape == (2, 1)

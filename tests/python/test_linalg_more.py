@@ -57,6 +57,8 @@ OTHERS: dict[str, tuple[Callable[[Any], Any], np.ndarray]] = {
     "whole power": (lambda m: lambda x: m.fractional_matrix_power(x, 3), A),
     "banded": (lambda m: lambda x: m.solve_banded((1, 2), x, np.arange(5.0)), draw(4, 5) + np.array([[0], [0], [5], [0]])),
     "hermitian banded": (lambda m: lambda x: m.solveh_banded(x, np.arange(5.0)), np.abs(draw(3, 5)) + np.array([[0], [0], [9]])),
+    "wide": (lambda m: lambda x: m.solveh_banded(x, np.arange(2.0)), np.abs(draw(4, 2)) + np.array([[0], [0], [0], [9]])),
+    "wide lower": (lambda m: lambda x: m.solveh_banded(x, [1.0], lower=True), np.abs(draw(3, 1)) + 1.0),
     "lower banded": (lambda m: lambda x: m.solveh_banded(x, np.arange(5.0), lower=True), draw(2, 5) + np.array([[9], [0]])),
     "toeplitz": (lambda m: lambda x: m.solve_toeplitz((x, x**2), np.arange(4.0)), draw(4) + np.array([9.0, 0, 0, 0])),
     "tridiagonal": (lambda m: lambda x: m.eigh_tridiagonal(x, np.arange(1.0, 4.0), eigvals_only=True), draw(4)),

@@ -84,7 +84,7 @@ def test_parametrizations_of_ones_own() -> None:
 
 
 def test_weight_norm_refuses_axes_out_of_range() -> None:
-    with pytest.raises(IndexError, match="weight_norm: axis 2 is out of range for an array of 2 dimensions"):
+    with pytest.raises(IndexError, match="weight_norm: axis 2 is out of bounds for an array of 2 dimensions"):
         parametrizations.weight_norm(layer(3, 4), dim=2)
 
 

@@ -51,6 +51,47 @@ def test_continuous(name, dtype):
     assert x.tolist() != getattr(R, name)(*args, size=4000, dtype=dtype, generator=R.Generator(12)).tolist()
 
 
+DRAWS = [
+    lambda g: tg.rand(2, generator=g),
+    lambda g: tg.randn(2, generator=g),
+    lambda g: tg.randint(3, (2,), generator=g),
+    lambda g: tg.randperm(3, generator=g),
+    lambda g: tg.normal(tg.zeros(2), 1.0, generator=g),
+    lambda g: tg.normal(0.0, 1.0, 2, generator=g),
+    lambda g: tg.bernoulli(tg.full(2, 0.5), generator=g),
+    lambda g: tg.multinomial(tg.ones(3), 2, generator=g),
+    lambda g: tg.poisson(tg.ones(2), generator=g),
+    lambda g: tg.zeros(2).normal_(generator=g),
+    lambda g: tg.zeros(2).uniform_(generator=g),
+    lambda g: tg.zeros(2).exponential_(generator=g),
+    lambda g: tg.zeros(2).geometric_(0.5, generator=g),
+    lambda g: tg.zeros(2).random_(7, generator=g),
+    lambda g: tg.zeros(2).bernoulli_(generator=g),
+    lambda g: tg.nn.init.normal_(tg.zeros(2), generator=g),
+    lambda g: tg.nn.init.uniform_(tg.zeros(2), generator=g),
+    lambda g: tg.nn.init.orthogonal_(tg.zeros((2, 2)), generator=g),
+    lambda g: tg.nn.init.trunc_normal_(tg.zeros(2), generator=g),
+]
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+def test_the_generator_is_used_or_refused(draw):
+    assert draw(R.Generator(7)).tolist() == draw(R.Generator(7)).tolist()
+    for wrong in (0, False, "", 7, np.random.default_rng(0)):
+        with pytest.raises(TypeError, match=r"generator must be a tg.random.Generator or None, got"):
+            draw(wrong)
+
+
+def test_normal_numbers_around_an_array_have_the_size_that_is_asked_for():
+    x = tg.normal(tg.Variable([0.0, 1e6, 2e6]), 1.0, (4, 3), generator=R.Generator(7))
+    assert x.shape == (4, 3)
+    assert np.abs(x.numpy() - [0.0, 1e6, 2e6]).max() < 10
+    assert len(np.unique(x.numpy()[:, 0])) == 4
+    for size in (2, (3, 1), ()):
+        with pytest.raises(tg.ShapeError, match=r"normal: .*cannot be broadcast"):
+            tg.normal(tg.zeros(3), 1.0, size)
+
+
 @pytest.mark.parametrize("name", COUNTS)
 def test_counts(name):
     args, law = COUNTS[name]

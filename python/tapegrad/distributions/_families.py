@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import _core
 from .._core import Variable
-from .._sampling import source
+from .._generator import source
 from . import constraints
 from .distribution import Distribution
 from .utils import broadcast_all, log1mexp, open_unit

@@ -7,7 +7,7 @@ from typing import Any
 from .. import _core, _sampling
 from .._core import Variable
 from .._dtypes import finfo
-from .._sampling import source
+from .._generator import source
 from .._special import betainc, betaincc, betaln, digamma, gammaln, xlog1py, xlogy
 from . import constraints
 from ._implicit import attach, beta_rule, dirichlet_rule

@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import _core
 from .._core import Variable
-from .._sampling import source
+from .._generator import source
 from . import constraints
 from .counts import _Odds
 from .utils import open_unit, outside

@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import _core, _sampling
 from .._core import Variable
+from .._generator import source
 from .._special import betainc, betaincc, betaln, gammaincc, gammaln, log_expit, xlog1py, xlogy
 from . import constraints
 from .distribution import Distribution, _is_hidden
@@ -101,7 +102,7 @@ class Bernoulli(_Odds):
 
     def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Any:
         p, shape = self.probs.detach(), self._extended_shape(sample_shape)
-        u = _sampling.source(generator).rand(*shape or ((),), dtype=p.dtype)
+        u = source(generator).rand(*shape or ((),), dtype=p.dtype)
         return (u < p).astype(p.dtype)
 
     def log_prob(self, value: Any) -> Variable:
@@ -163,7 +164,7 @@ class Geometric(_Odds):
 
     def sample(self, sample_shape: Any = (), *, generator: Any = None) -> Variable:
         p = self.probs.detach()
-        u = open_unit(_sampling.source(generator), self._extended_shape(sample_shape), p.dtype)
+        u = open_unit(source(generator), self._extended_shape(sample_shape), p.dtype)
         return _core.floor(_core.log(u) / _core.log1p(-p))
 
     def log_prob(self, value: Any) -> Variable:

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import _core
 from .._core import Variable
-from .._sampling import source
+from .._generator import source
 from .._special import betainc, betaln, digamma, log_expit
 from . import constraints
 from ._families import LocationScale

@@ -8,7 +8,7 @@ from typing import Any
 from .. import _core, _sampling
 from .._arrays import broadcast_shapes
 from .._core import Variable
-from .._sampling import source
+from .._generator import source
 from .._special import digamma, gammaln, multigammaln
 from ..linalg import solve_triangular
 from . import constraints

@@ -8,8 +8,8 @@ from typing import Any
 from .. import _core
 from .._arrays import broadcast_shapes
 from .._core import Variable
+from .._generator import source
 from .._linalg import cholesky
-from .._sampling import source
 from ..linalg import LinAlgError, solve_triangular
 from . import constraints
 from .distribution import Distribution

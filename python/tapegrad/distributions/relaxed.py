@@ -6,7 +6,7 @@ from typing import Any
 
 from .. import _core
 from .._core import Variable
-from .._sampling import source
+from .._generator import source
 from .._special import gammaln
 from . import constraints
 from .categorical import Classes

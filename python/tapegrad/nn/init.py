@@ -8,6 +8,7 @@ from __future__ import annotations
 from math import ceil, prod, sqrt
 
 from .. import _core
+from .._generator import source
 from .state import assign
 
 TYPE_CHECKING = False
@@ -67,7 +68,7 @@ def uniform_(tensor: V, a: float = 0.0, b: float = 1.0, generator: Generator | N
     True
     """
     _numbers("uniform_", a=a, b=b)
-    draw = _core.uniform if generator is None else generator.uniform
+    draw = source(generator).uniform
     assign(tensor, draw(a, b, tensor.shape, dtype=tensor.dtype))
     return tensor
 
@@ -79,7 +80,7 @@ def normal_(tensor: V, mean: float = 0.0, std: float = 1.0, generator: Generator
     (2, 3)
     """
     _numbers("normal_", mean=mean, std=std)
-    draw = _core.normal if generator is None else generator.normal
+    draw = source(generator).normal
     assign(tensor, draw(mean, std, tensor.shape, dtype=tensor.dtype))
     return tensor
 
@@ -199,7 +200,7 @@ def trunc_normal_(
     if high - low < 0.05:  # rejection sampling would take long
         assign(tensor, _by_quantiles(tensor, mean, std, a, b, generator))
         return tensor
-    draw = _core.normal if generator is None else generator.normal
+    draw = source(generator).normal
     value = draw(mean, std, tensor.shape, dtype=tensor.dtype)
     while True:
         outside = _core.logical_or(value < a, value > b)
@@ -214,7 +215,7 @@ def _by_quantiles(tensor: Variable, mean: float, std: float, a: float, b: float,
     """A normal distribution truncated to [a, b], sampled by quantiles: for intervals that normal numbers seldom hit."""
     from statistics import NormalDist
 
-    draw = _core.uniform if generator is None else generator.uniform
+    draw = source(generator).uniform
     # The nearer tail is used, where the quantiles are exact.
     mirrored = a > mean
     low, high = (2 * mean - b, 2 * mean - a) if mirrored else (a, b)
@@ -278,7 +279,7 @@ def orthogonal_(tensor: V, gain: float = 1.0, generator: Generator | None = None
     if not tensor.size:
         return tensor
     rows, columns = tensor.shape[0], tensor.size // tensor.shape[0]
-    draw = _core.normal if generator is None else generator.normal
+    draw = source(generator).normal
     flat = draw(0.0, 1.0, (rows, columns), dtype=_core.float64).numpy()
     q, r = np.linalg.qr(flat.T if rows < columns else flat)
     q = q * np.where(np.diagonal(r) < 0, -1.0, 1.0)
@@ -300,7 +301,7 @@ def sparse_(tensor: V, sparsity: float, std: float = 0.01, generator: Generator 
         raise ValueError(f"sparse_: sparsity must lie between 0 and 1, not {sparsity}")
     rows, columns = tensor.shape
     normal_(tensor, 0.0, std, generator)
-    shuffle = _core.permutation if generator is None else generator.permutation
+    shuffle = source(generator).permutation
     zeros = ceil(sparsity * rows)
     keep = _core.ones(tensor.shape, dtype=tensor.dtype)
     for column in range(columns):

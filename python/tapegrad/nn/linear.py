@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod, sqrt
 
 from .. import _core
+from .._habits import axis_of
 from . import functional as F
 from . import init
 from .device import check_device
@@ -182,9 +183,7 @@ class Unflatten(Module):
     def forward(self, input: Variable) -> Variable:
         """Computes the output."""
         shape, sizes = input.shape, list(self.unflattened_size)
-        if not -len(shape) <= self.dim < len(shape):
-            raise _core.AxisError(f"Unflatten: dim {self.dim} does not fit an input of {len(shape)} dimensions")
-        dim = self.dim % len(shape)
+        dim = axis_of("Unflatten", self.dim, len(shape))
         if sizes.count(-1) == 1:
             rest = -prod(sizes)
             sizes[sizes.index(-1)] = shape[dim] // rest if rest else 0

@@ -682,7 +682,8 @@ class SequentialLR(LRScheduler):
     _left_out = ("optimizer", "_schedulers")
 
     def step(self, epoch: int | None = None) -> None:
-        """Sets the rates of the next epoch."""
+        """Sets the rates of the next epoch. There is no choice of one: each scheduler counts its own epochs."""
+        _refuse_epoch(self, epoch)
         self.last_epoch += 1
         number = bisect_right(self._milestones, self.last_epoch)
         scheduler = self._schedulers[number]
@@ -699,6 +700,11 @@ class SequentialLR(LRScheduler):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes over what :meth:`state_dict` returned."""
         _load_with_parts(self, self._schedulers, state_dict)
+
+
+def _refuse_epoch(scheduler: LRScheduler, epoch: Any) -> None:
+    if epoch is not None:
+        raise TypeError(f"{type(scheduler).__name__}: step() takes no epoch, got {epoch!r}; each scheduler counts its own epochs")
 
 
 def _undo(scheduler: Any) -> None:
@@ -739,7 +745,8 @@ class ChainedScheduler(LRScheduler):
     _left_out = ("optimizer", "_schedulers")
 
     def step(self, epoch: int | None = None) -> None:
-        """Lets all schedulers set the rates of their next epoch."""
+        """Lets all schedulers set the rates of their next epoch. There is no choice of one: each counts its own."""
+        _refuse_epoch(self, epoch)
         for scheduler in self._schedulers:
             scheduler.step()
         self._last_lr = self._rates()

@@ -37,8 +37,9 @@ def as_args(args: Any) -> tuple[Any, ...]:
 
 def chosen(name: str, kind: str, given: str | None, default: str, known: Any) -> str:
     """A method by its name, whatever its case."""
+    wanted = str(given or default).lower()
     for method in known:
-        if (given or default).lower() == method.lower():
+        if wanted == method.lower():
             return str(method)
     raise ValueError(f"{name}: {kind} is {given!r}, expected {', '.join(map(repr, known))}")
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 def _system(name: str, A: Any, b: Any) -> tuple[Variable, Variable]:
     """The matrix and the right side, in double precision where they are numbers."""
+    if A is None or b is None:
+        raise TypeError(f"{name}: A and b must be arrays, not None")
     A, b, _ = _core._together(A, b, np.zeros(0))
     if A.ndim != 2 or b.shape != A.shape[:1]:
         raise ShapeError(f"{name}: A has shape {A.shape} and b {b.shape}, expected a matrix and as many numbers as it has rows")

@@ -10,6 +10,7 @@ import numpy as np
 from .. import _core
 from .._core import ShapeError, Variable
 from .._dtypes import inexact, inexacts
+from .._habits import axis_of
 from ..fft import fft, ifft
 from ..linalg import inv, solve
 
@@ -239,11 +240,13 @@ def hilbert(x: Any, N: int | None = None, axis: int = -1) -> Variable:
     x = inexact(x)
     if x.dtype.is_complex:
         raise _core.DTypeError(f"hilbert: expected a real signal, got dtype {x.dtype}")
-    n = x.shape[axis] if N is None else N
+    n = x.shape[axis_of("hilbert", axis, x.ndim)] if N is None else N
+    if n <= 0:
+        raise ValueError(f"hilbert: a signal of {n} elements, expected 1 or more")
     weights = np.zeros(n)
     weights[0] = 1.0
     weights[1 : (n + 1) // 2] = 2.0
-    if n % 2 == 0 and n:
+    if n % 2 == 0:
         weights[n // 2] = 1.0
     spectrum = _core.moveaxis(fft(x, n, axis), axis, -1) * _core.asarray(weights, dtype=x.dtype)
     return _core.moveaxis(ifft(spectrum), -1, axis)

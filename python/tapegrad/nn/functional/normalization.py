@@ -20,8 +20,9 @@ EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float32": 2.0**-23, "float
 
 
 def _expect(name: str, what: str, value: Any, count: int) -> None:
-    if value is not None and value.shape != (count,):
-        raise _core.ShapeError(f"{name}: {what} must have shape ({count},), one for each channel, not {value.shape}")
+    shape = getattr(value, "shape", type(value).__name__)
+    if value is not None and shape != (count,):
+        raise _core.ShapeError(f"{name}: {what} must have shape ({count},), one for each channel, not {shape}")
 
 
 def batch_norm(
