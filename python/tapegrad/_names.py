@@ -65,7 +65,11 @@ def from_numpy(ndarray: Any) -> Variable:
 
 
 def scalar_tensor(value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Variable:
-    """An array of one number without axes."""
+    """An array of one number without axes.
+
+    >>> tg.scalar_tensor(2.5)
+    Variable(2.5)
+    """
     return tensor(value, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
@@ -122,6 +126,13 @@ def _takes(names: str) -> Callable[[_F], _F]:
         return _like(f, call)
 
     return decorate
+
+
+def _source(generator: Any) -> Any:
+    """What draws: the given generator, or that of the process."""
+    if generator is not None and not isinstance(generator, _core.Generator):
+        raise TypeError(f"generator must be a tg.Generator or None, not {type(generator).__name__}")
+    return _core if generator is None else generator
 
 
 def _takes_size(f: _F) -> _F:
@@ -315,26 +326,46 @@ def initial_seed() -> int:
 
 
 def get_rng_state() -> tuple[int, int]:
-    """Where the generator of the process is: a seed and a place."""
+    """Where the generator of the process is: a seed and a place.
+
+    >>> generator = tg.manual_seed(7)
+    >>> tg.get_rng_state()
+    (7, 0)
+    """
     return _default_generator().get_state()
 
 
 def set_rng_state(new_state: Any) -> None:
-    """Goes on where :func:`get_rng_state` was called."""
+    """Goes on where :func:`get_rng_state` was called.
+
+    >>> state = tg.get_rng_state()
+    >>> a = tg.rand(2)
+    >>> tg.set_rng_state(state)
+    >>> bool((tg.rand(2) == a).all())
+    True
+    """
     a, b = new_state
     _default_generator().set_state((int(a), int(b)))
 
 
 @_takes_size
 def rand(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, generator: Any = None) -> Variable:
-    """Uniform random numbers in [0, 1): ``rand(2, 3)``."""
-    return _made((generator or _core).rand(*size, dtype=dtype), requires_grad, device)
+    """Uniform random numbers in [0, 1): ``rand(2, 3)``.
+
+    >>> tg.rand(2, 3).shape
+    (2, 3)
+    """
+    return _made(_source(generator).rand(*size, dtype=dtype), requires_grad, device)
 
 
 @_takes_size
 def randn(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, generator: Any = None) -> Variable:
-    """Normal random numbers of mean 0 and standard deviation 1: ``randn(2, 3)``."""
-    return _made((generator or _core).randn(*size, dtype=dtype), requires_grad, device)
+    """Normal random numbers of mean 0 and standard deviation 1: ``randn(2, 3)``.
+
+    >>> tg.randn(2, 3).shape
+    (2, 3)
+    """
+    return _made(_source(generator).randn(*size, dtype=dtype), requires_grad, device)
 
 
 def randint(
@@ -354,30 +385,48 @@ def randint(
     """
     if isinstance(high, (tuple, list)) and size is None:
         low, high, size = 0, low, high
-    return _made((generator or _core).randint(low, high, () if size is None else size, dtype), requires_grad, device)
+    return _made(_source(generator).randint(low, high, () if size is None else size, dtype), requires_grad, device)
 
 
 def randperm(n: int, *, dtype: Any = None, device: Any = None, generator: Any = None) -> Variable:
-    """The numbers 0 to n - 1 in random order."""
+    """The numbers 0 to n - 1 in random order.
+
+    >>> sorted(tg.randperm(4).tolist())
+    [0, 1, 2, 3]
+    """
     check_device(device)
-    found: Variable = (generator or _core).permutation(n)
+    if isinstance(n, int) and n < 0:
+        raise ValueError(f"randperm: n is {n}, expected 0 or more")
+    found: Variable = _source(generator).permutation(n)
     return found if dtype is None else found.astype(dtype)
 
 
 def rand_like(input: Variable, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Variable:
-    """Uniform random numbers in [0, 1), in the shape and dtype of ``input``."""
+    """Uniform random numbers in [0, 1), in the shape and dtype of ``input``.
+
+    >>> tg.rand_like(tg.ones((2, 3))).shape
+    (2, 3)
+    """
     return _made(_core.rand(input.shape, dtype=dtype or input.dtype), requires_grad, device)
 
 
 def randn_like(input: Variable, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Variable:
-    """Normal random numbers of mean 0 and standard deviation 1, in the shape and dtype of ``input``."""
+    """Normal random numbers of mean 0 and standard deviation 1, in the shape and dtype of ``input``.
+
+    >>> tg.randn_like(tg.ones((2, 3))).shape
+    (2, 3)
+    """
     return _made(_core.randn(input.shape, dtype=dtype or input.dtype), requires_grad, device)
 
 
 def randint_like(
     input: Variable, low: int, high: int | None = None, *, dtype: Any = None, requires_grad: bool = False, device: Any = None
 ) -> Variable:
-    """Random integers from ``low`` up to ``high`` - 1, in the shape and dtype of ``input``."""
+    """Random integers from ``low`` up to ``high`` - 1, in the shape and dtype of ``input``.
+
+    >>> bool((tg.randint_like(tg.ones(9), 2, 4) < 4).all())
+    True
+    """
     low, high = (0, low) if high is None else (low, high)
     return _made(_core.randint(low, high, input.shape, dtype or input.dtype), requires_grad, device)
 
@@ -385,9 +434,13 @@ def randint_like(
 def normal(
     mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, dtype: Any = None, device: Any = None
 ) -> Variable:
-    """Normal random numbers; mean and standard deviation are numbers or arrays, which are broadcast."""
+    """Normal random numbers; mean and standard deviation are numbers or arrays, which are broadcast.
+
+    >>> tg.normal(tg.tensor([0.0, 100.0]), 1.0).shape
+    (2,)
+    """
     check_device(device)
-    source = generator or _core
+    source = _source(generator)
     if not isinstance(mean, Variable) and not isinstance(std, Variable):
         drawn: Variable = source.normal(mean, std, () if size is None else size, dtype)
         return drawn
@@ -398,8 +451,12 @@ def normal(
 
 
 def bernoulli(input: Any, p: float | None = None, *, generator: Any = None) -> Variable:
-    """1 with the probabilities of an array, else 0; with ``p`` an array of this shape and one probability."""
-    source = generator or _core
+    """1 with the probabilities of an array, else 0; with ``p`` an array of this shape and one probability.
+
+    >>> tg.bernoulli(tg.tensor([0.0, 1.0]))
+    Variable([0., 1.])
+    """
+    source = _source(generator)
     found: Variable = source.bernoulli(input) if p is None else source.bernoulli(p, input.shape, input.dtype)
     return found
 
@@ -418,7 +475,7 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
     rows = w.reshape(-1, w.shape[-1])
     if not replacement and num_samples > np.count_nonzero(rows, axis=1).min():
         raise ValueError(f"multinomial: {num_samples} samples without replacement, more than a row has weights above zero")
-    source = generator or _core
+    source = _source(generator)
     u = source.rand(len(rows), num_samples if replacement else rows.shape[1], dtype=_core.float64).numpy()
     if replacement:
         sums = np.cumsum(rows, axis=1)
@@ -441,12 +498,20 @@ channels_last, channels_last_3d = "channels_last", "channels_last_3d"
 
 
 def get_default_device() -> device:
-    """The one device, "cpu"."""
+    """The one device, "cpu".
+
+    >>> tg.get_default_device()
+    device(type='cpu')
+    """
     return device()
 
 
 def get_printoptions() -> dict[str, Any]:
-    """How arrays are printed: see set_printoptions."""
+    """How arrays are printed: see set_printoptions.
+
+    >>> tg.get_printoptions()["precision"]
+    8
+    """
     names = ("precision", "threshold", "edgeitems", "linewidth", "suppress")
     return dict(zip(names, _core._display_options(), strict=True))
 
@@ -490,34 +555,59 @@ def set_printoptions(
 
 
 def is_tensor(obj: Any) -> TypeGuard[Variable]:
-    """Whether this is a Variable."""
+    """Whether this is a Variable.
+
+    >>> tg.is_tensor([1.0])
+    False
+    """
     return isinstance(obj, Variable)
 
 
 def is_floating_point(input: Variable) -> bool:
-    """Whether the dtype is floating."""
+    """Whether the dtype is floating.
+
+    >>> tg.is_floating_point(tg.tensor([1]))
+    False
+    """
     return input.dtype.is_floating_point
 
 
 def is_complex(input: Variable) -> bool:
-    """Whether the dtype is complex."""
+    """Whether the dtype is complex.
+
+    >>> tg.is_complex(tg.tensor([1j]))
+    True
+    """
     return input.dtype.is_complex
 
 
 def numel(input: Variable) -> int:
-    """Number of elements."""
+    """Number of elements.
+
+    >>> tg.numel(tg.ones((2, 3)))
+    6
+    """
     return int(input.size)
 
 
 def inference_mode(mode: Any = True) -> Any:
-    """As :func:`no_grad`; ``inference_mode(False)`` changes nothing."""
+    """As :func:`no_grad`; ``inference_mode(False)`` changes nothing.
+
+    >>> with tg.inference_mode():
+    ...     (tg.ones(1, requires_grad=True) * 2.0).requires_grad
+    False
+    """
     if callable(mode):
         return no_grad(mode)
     return no_grad() if mode else set_grad_enabled(is_grad_enabled())
 
 
 def is_inference_mode_enabled() -> bool:
-    """Whether nothing is recorded now."""
+    """Whether nothing is recorded now.
+
+    >>> tg.is_inference_mode_enabled()
+    False
+    """
     return not is_grad_enabled()
 
 
@@ -584,7 +674,11 @@ for _f in (triu, tril, diag):
 
 
 def broadcast_tensors(*tensors: Any) -> Sequence[Variable]:
-    """The arrays in the shape to which all of them broadcast."""
+    """The arrays in the shape to which all of them broadcast.
+
+    >>> [x.shape for x in tg.broadcast_tensors(tg.ones((2, 1)), tg.ones(3))]
+    [(2, 3), (2, 3)]
+    """
     return _core.broadcast_arrays(*tensors)
 
 
