@@ -97,7 +97,7 @@ def _of_data(name: str, doc: str) -> Callable[..., Any]:
         return _wrapped(getattr(np, name)(*map(plain, args), **{k: plain(v) for k, v in options.items()}))
 
     head, _, example = doc.replace("\n    ", "\n").rstrip().partition("\n\n")
-    return named(call, name, f"{head}\n\nNumPy's function, with its arguments; the result has no derivative.\n\n{example}\n")
+    return named(call, name, f"{head}\n\nNumPy's function, with its arguments; its result has no derivative.\n\n{example}\n")
 
 
 bitwise_count = _of_data(
