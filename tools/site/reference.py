@@ -274,6 +274,7 @@ class Reference:
             body = [self.markdown(doc, module), self.source(value, path)]
             text = block("function", f"tapegrad.{path}{signature(value)}", body)
         else:
+            doc = dtype_text(value) if isinstance(value, tg.DType) else doc
             doc = f"`{value!r}`" if type(value) in {float, int, str, type(None)} else doc.split("\n\n")[0]
             doc = f"A {type(value).__name__}." if type(value) in {dict, list, tuple, set, frozenset} else doc
             doc = f"Has {', '.join(f'`{name}`' for name in vars(value))}." if isinstance(value, SimpleNamespace) else doc
@@ -491,6 +492,19 @@ def signature(value: Any, bound: bool = False) -> str:
         kept = kept[1:]
     text = str(inspect.Signature([p if plain(p.default) else p.replace(default=Shown(p.default)) for p in kept]))
     return text.replace("*args, **kwds", "*args, **kwargs")
+
+
+def dtype_text(dtype: tg.DType) -> str:
+    """What numbers a dtype holds."""
+    if dtype == tg.bool:
+        return "The dtype of True and False, of one byte."
+    if dtype.is_floating_point or dtype.is_complex:
+        limits = tg.finfo(dtype)
+        word = "complex numbers whose parts have" if dtype.is_complex else "floating numbers of"
+        ends = f"up to {float(limits.max):.2g}, and {float(limits.eps):.2g} between 1 and the next number"
+        return f"The dtype of {word} {limits.bits} bits: {ends}."
+    whole = tg.iinfo(dtype)
+    return f"The dtype of integers of {whole.bits} bits, from {whole.min} to {whole.max}."
 
 
 def plain(default: Any) -> bool:
