@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import facts
+
 import tapegrad
 from tapegrad import _aliases, _core, _habits, _names, _transforms
 
@@ -108,14 +110,6 @@ def renamed(params: list[dict[str, Any]]) -> str:
     return signature(other, parameter)
 
 
-def call(row: dict[str, Any], sample: tuple[Any, ...]) -> Any:
-    """What the operation returns for a sample."""
-    args = [a for p, a in zip(row["params"], sample, strict=True) if not p["keyword_only"]]
-    kwargs = {p["name"]: a for p, a in zip(row["params"], sample, strict=True) if p["keyword_only"]}
-    f = _core._functions[row["path"]] if row["function"] else getattr(_core.Variable, row["name"])
-    return f(*args, **kwargs)
-
-
 #: Functions with one result or several, depending on their options.
 BY_OPTIONS = {"unique", "average", "gradient"}
 
@@ -125,7 +119,7 @@ def returns(row: dict[str, Any]) -> str:
     if row["name"] in BY_OPTIONS and not row["module"]:
         return "Any"
     for sample in _core.samples(row["path"])[:1]:
-        result = call(row, sample)
+        result = facts.call(row, sample)
         if isinstance(result, tuple):
             return type(result).__name__ if row["results"] else "tuple[Variable, ...]"
     return "Variable"
@@ -358,14 +352,15 @@ def section(row: dict[str, Any]) -> str:
     shown = signature(row["params"], lambda p: p["name"] if p["default"] is None else f"{p['name']}={p['default']}")
     head, _, example = row["doc"].strip().partition(">>> ")
     homes = [f"tg.{row['path']}"] * row["function"] + [f"Variable.{row['name']}"] * row["method"]
-    facts = [f"**Where:** {', '.join(f'`{h}`' for h in homes) or 'an operator of `Variable`'}"]
-    if row["aliases"]:
-        facts.append(f"**Also:** {', '.join(f'`{a}`' for a in row['aliases'])}")
-    facts += [f"**{p['name']}:** {', '.join(f'`{c!r}`' for c in p['choices'])}" for p in row["params"] if p["choices"]]
-    facts.append(f"**Gradient:** {gradient(row)}")
     lines = "\n".join(line.strip() for line in head.strip().splitlines())
+    notes = [f"**Where:** {', '.join(f'`{h}`' for h in homes) or 'an operator of `Variable`'}"]
+    if row["aliases"]:
+        notes.append(f"**Also:** {', '.join(f'`{a}`' for a in row['aliases'])}")
+    notes += [f"**{p['name']}:** {', '.join(f'`{c!r}`' for c in p['choices'])}" for p in row["params"] if p["choices"]]
+    notes += [f"**{title}:** {line}" for title, line in facts.facts(row)]
+    notes.append(f"**Gradient:** {gradient(row)}")
     code = "\n".join(line.removeprefix(" ") for line in f">>> {example}".rstrip().splitlines())
-    return "\n\n".join([f"## {row['path']}", f"`{row['path']}({shown})`", lines, *facts, f"```pycon\n{code}\n```"])
+    return "\n\n".join([f"## {row['path']}", f"`{row['path']}({shown})`", lines, *notes, f"```pycon\n{code}\n```"])
 
 
 def anchor(row: dict[str, Any]) -> str:

@@ -435,7 +435,8 @@ def index_put(x: Any, indices: Sequence[Any], values: Any, accumulate: bool = Fa
     for n, p in zip(reversed(lead), reversed(places), strict=True):
         outside = (p < -n) | (p >= n)
         if bool(_core.any(outside)):
-            raise IndexError(f"index_put: an index is out of bounds for an axis of size {n}")
+            wrong = p[outside][0].item()
+            raise IndexError(f"index_put: index {wrong} is out of bounds for an axis of size {n}")
         at = at + rows * _core.remainder(p, n)
         rows *= n
     wide = _core.broadcast_to(_of_dtype(values, x), at.shape + rest)

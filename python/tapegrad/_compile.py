@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from . import _core
 from ._core import Variable
+from ._messages import a_type
 from ._tree import LEAF, Structure, flatten, is_module, unflatten
 from ._watch import Watch, guards, is_plain
 
@@ -601,9 +602,9 @@ def _unlike(result: Any, living: _core._Living) -> str | None:
     """Why a result cannot be built again from its leaves."""
     if isinstance(result, (list, dict)):
         if type(result) not in (list, dict):
-            return f"it returns a {type(result).__name__}; return a dict or a list"
+            return f"it returns {a_type(result)}; return a dict or a list"
         if result in living:
-            return f"it returns a {type(result).__name__} that was there before the call; return a new one"
+            return f"it returns {a_type(result)} that was there before the call; return a new one"
     if isinstance(result, (list, tuple, dict)):
         items = result.values() if isinstance(result, dict) else result
         return next((reason for item in items if (reason := _unlike(item, living)) is not None), None)

@@ -482,6 +482,8 @@ def choice(
         raise _core.ShapeError(
             f"choice: p must have the shape ({n},), one probability for each element, got {_core.asarray(p).shape}"
         )
+    if p is not None:
+        _adds_up(_core.asarray(p))
     if not replace:
         at = _without_replacement(n, count, p, generator).reshape(shape)
     elif p is not None:
@@ -489,6 +491,14 @@ def choice(
     else:
         at = source(generator).randint(0, max(n, 1), shape)
     return at if pool is None else _core.take(pool, at, axis=axis)
+
+
+def _adds_up(p: Variable) -> None:
+    """Checks that probabilities add up to 1, within the square root of the precision of their dtype, as NumPy does."""
+    total = _sampling.data(p.astype(_core.float64)).sum(-1)
+    allowed = math.sqrt(finfo(p.dtype).eps) if p.dtype.is_floating_point else 0.0
+    if (abs(total - 1.0) > allowed).any():
+        raise ValueError(f"choice: the probabilities p add up to {total.round(6)}, expected 1; divide them by their sum")
 
 
 def _without_replacement(n: int, count: int, p: Any, generator: Generator | None) -> Variable:

@@ -166,7 +166,7 @@ def _missing(func: Any) -> TypeError:
 
     path = f"{getattr(func, '__module__', 'numpy')}.{func.__name__}"
     near = get_close_matches(func.__name__, [n for n in dir(_core) if not n.startswith("_")], n=3)
-    hint = f"; there are {', '.join('tg.' + n for n in near)}" if near else ""
+    hint = f"; similar names are {', '.join('tg.' + n for n in near)}" if near else ""
     return TypeError(f"{path} is not available for Variables{hint}; use v.numpy() for its data without gradients")
 
 

@@ -311,7 +311,11 @@ def _view_as(self: Variable, other: Variable) -> Variable:
 
 @_method("unflatten")
 def _unflatten(self: Variable, dim: int, sizes: Any) -> Variable:
-    """Several axes in place of the axis ``dim``; one size may be -1."""
+    """Several axes in place of the axis ``dim``; one size may be -1.
+
+    >>> tg.unflatten(tg.arange(6), 0, (2, -1)).shape
+    (2, 3)
+    """
     from .nn import Unflatten
 
     return Unflatten(dim, sizes)(self)
@@ -319,7 +323,11 @@ def _unflatten(self: Variable, dim: int, sizes: Any) -> Variable:
 
 @_method("permute")
 def _permute(self: Variable, *axes: Any, dims: Any = None) -> Variable:
-    """The array with its axes in this order."""
+    """The array with its axes in this order.
+
+    >>> tg.permute(tg.ones((2, 3, 4)), (2, 0, 1)).shape
+    (4, 2, 3)
+    """
     return _core.permute_dims(self, shape_of(axes) if dims is None else dims)
 
 
@@ -357,7 +365,11 @@ def _sum_to_size(self: Variable, *size: Any) -> Variable:
 
 @_method("t")
 def _t(self: Variable) -> Variable:
-    """The transposed matrix; an array of one axis or none stays as it is."""
+    """The transposed matrix; an array of one axis or none stays as it is.
+
+    >>> tg.t(tg.ones((2, 3))).shape
+    (3, 2)
+    """
     if self.ndim > 2:
         raise _core.ShapeError(f"t: expected two axes or fewer, got shape {self.shape}; use mT or swapaxes")
     return self.T if self.ndim == 2 else self
@@ -398,7 +410,11 @@ def _at(name: str, x: Variable, dim: int, place: Any) -> tuple[Any, ...]:
 
 @_method("narrow")
 def _narrow(self: Variable, dim: int, start: int, length: int) -> Variable:
-    """``length`` places of an axis from ``start`` on."""
+    """``length`` places of an axis from ``start`` on.
+
+    >>> tg.narrow(tg.arange(5), 0, 1, 3)
+    Variable([1, 2, 3])
+    """
     n = self.shape[axis_of("narrow", dim, self.ndim)]
     first = start + n if start < 0 else start
     if length < 0 or first < 0 or first + length > n:
@@ -421,19 +437,31 @@ def _scaled(other: Any, alpha: Any) -> Any:
 
 @_method("sub")
 def _sub(self: Variable, other: Any, *, alpha: Any = None) -> Variable:
-    """``self - alpha * other``."""
+    """``self - alpha * other``.
+
+    >>> tg.sub(tg.tensor([5.0, 7.0]), tg.tensor([1.0, 2.0]), alpha=2.0)
+    Variable([3., 3.])
+    """
     return self - _scaled(other, alpha)
 
 
 @_method("mul")
 def _mul(self: Variable, other: Any) -> Variable:
-    """``self * other``."""
+    """``self * other``.
+
+    >>> tg.mul(tg.tensor([1.0, 2.0]), 3.0)
+    Variable([3., 6.])
+    """
     return self * other
 
 
 @_method("div")
 def _div(self: Variable, other: Any, *, rounding_mode: str | None = None) -> Variable:
-    """``self / other``; ``rounding_mode`` is None, "trunc" or "floor"."""
+    """``self / other``; ``rounding_mode`` is None, "trunc" or "floor".
+
+    >>> tg.div(tg.tensor([7.0, -7.0]), 2.0, rounding_mode="floor")
+    Variable([ 3., -4.])
+    """
     if rounding_mode is None:
         return self / other
     if rounding_mode == "floor":
@@ -449,37 +477,61 @@ def _div(self: Variable, other: Any, *, rounding_mode: str | None = None) -> Var
 
 @_method("clamp")
 def _clamp(self: Variable, min: Any = None, max: Any = None) -> Variable:
-    """Values below ``min`` become ``min``, values above ``max`` become ``max``."""
+    """Values below ``min`` become ``min``, values above ``max`` become ``max``.
+
+    >>> tg.clamp(tg.tensor([-2.0, 0.5, 2.0]), -1.0, 1.0)
+    Variable([-1. ,  0.5,  1. ])
+    """
     return _core.clip(self, min, max)
 
 
 @_method("clamp_min")
 def _clamp_min(self: Variable, min: Any) -> Variable:
-    """Values below ``min`` become ``min``."""
+    """Values below ``min`` become ``min``.
+
+    >>> tg.clamp_min(tg.tensor([-2.0, 0.5]), 0.0)
+    Variable([0. , 0.5])
+    """
     return _core.clip(self, min, None)
 
 
 @_method("clamp_max")
 def _clamp_max(self: Variable, max: Any) -> Variable:
-    """Values above ``max`` become ``max``."""
+    """Values above ``max`` become ``max``.
+
+    >>> tg.clamp_max(tg.tensor([0.5, 2.0]), 1.0)
+    Variable([0.5, 1. ])
+    """
     return _core.clip(self, None, max)
 
 
 @_method("frac")
 def _frac(self: Variable) -> Variable:
-    """The fractional part: ``x - x.trunc()``."""
+    """The fractional part: ``x - x.trunc()``.
+
+    >>> tg.frac(tg.tensor([1.5, -1.25]))
+    Variable([ 0.5 , -0.25])
+    """
     return self - _core.trunc(self)
 
 
 @_method("addcmul")
 def _addcmul(self: Variable, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Variable:
-    """``self + value * tensor1 * tensor2``."""
+    """``self + value * tensor1 * tensor2``.
+
+    >>> tg.addcmul(tg.ones(2), tg.tensor([1.0, 2.0]), tg.tensor([2.0, 4.0]), value=10.0)
+    Variable([21., 81.])
+    """
     return self + _core.multiply(tensor1, tensor2) * value
 
 
 @_method("addcdiv")
 def _addcdiv(self: Variable, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Variable:
-    """``self + value * tensor1 / tensor2``."""
+    """``self + value * tensor1 / tensor2``.
+
+    >>> tg.addcdiv(tg.ones(2), tg.tensor([1.0, 2.0]), tg.tensor([2.0, 4.0]), value=10.0)
+    Variable([6., 6.])
+    """
     return self + _core.divide(tensor1, tensor2) * value
 
 
@@ -494,13 +546,21 @@ def _product(name: str, a: Variable, b: Any, ndims: tuple[int, int]) -> Variable
 
 @_method("mm")
 def _mm(self: Variable, mat2: Any) -> Variable:
-    """The product of two matrices."""
+    """The product of two matrices.
+
+    >>> tg.mm(tg.tensor([[1.0, 2.0]]), tg.tensor([[3.0], [4.0]]))
+    Variable([[11.]])
+    """
     return _product("mm", self, mat2, (2, 2))
 
 
 @_method("mv")
 def _mv(self: Variable, vec: Any) -> Variable:
-    """The product of a matrix and a vector."""
+    """The product of a matrix and a vector.
+
+    >>> tg.mv(tg.tensor([[1.0, 2.0], [3.0, 4.0]]), tg.tensor([1.0, 1.0]))
+    Variable([3., 7.])
+    """
     return _product("mv", self, vec, (2, 1))
 
 
@@ -511,25 +571,42 @@ def _added(self: Variable, product: Variable, beta: Any, alpha: Any) -> Variable
 
 @_method("addmm")
 def _addmm(self: Variable, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Variable:
-    """``beta * self + alpha * (mat1 @ mat2)``."""
+    """``beta * self + alpha * (mat1 @ mat2)``.
+
+    >>> tg.addmm(tg.ones(2), tg.tensor([[1.0, 2.0]]), tg.tensor([[1.0, 0.0], [0.0, 1.0]]))
+    Variable([[2., 3.]])
+    """
     return _added(self, _mm(_core.asarray(mat1), mat2), beta, alpha)
 
 
 @_method("addmv")
 def _addmv(self: Variable, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Variable:
-    """``beta * self + alpha * (mat @ vec)``."""
+    """``beta * self + alpha * (mat @ vec)``.
+
+    >>> tg.addmv(tg.ones(1), tg.tensor([[1.0, 2.0]]), tg.tensor([3.0, 4.0]))
+    Variable([12.])
+    """
     return _added(self, _mv(_core.asarray(mat), vec), beta, alpha)
 
 
 @_method("baddbmm")
 def _baddbmm(self: Variable, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Variable:
-    """``beta * self + alpha * (batch1 @ batch2)`` for stacks of matrices."""
+    """``beta * self + alpha * (batch1 @ batch2)`` for stacks of matrices.
+
+    >>> tg.baddbmm(tg.zeros((5, 2, 4)), tg.ones((5, 2, 3)), tg.ones((5, 3, 4))).shape
+    (5, 2, 4)
+    """
     return _added(self, _core.bmm(batch1, batch2), beta, alpha)
 
 
 @_method("addr")
 def _addr(self: Variable, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Variable:
-    """``beta * self + alpha * outer(vec1, vec2)``."""
+    """``beta * self + alpha * outer(vec1, vec2)``.
+
+    >>> tg.addr(tg.ones((2, 2)), tg.tensor([1.0, 2.0]), tg.tensor([3.0, 4.0]))
+    Variable([[4., 5.],
+              [7., 9.]])
+    """
     return _added(self, _core.outer(vec1, vec2), beta, alpha)
 
 
@@ -544,15 +621,28 @@ def _where(self: Variable, condition: Any, other: Any) -> Variable:
 
 @_method("masked_select")
 def _masked_select(self: Variable, mask: Any) -> Variable:
-    """The elements where the mask holds, in one axis."""
+    """The elements where the mask holds, in one axis.
+
+    >>> tg.masked_select(tg.tensor([1.0, 2.0, 3.0]), tg.tensor([True, False, True]))
+    Variable([1., 3.])
+    """
     mask = _core.asarray(mask)
+    if mask.dtype != bool:
+        raise _core.DTypeError(
+            f"masked_select: the mask has dtype {mask.dtype}, expected bool, as of a comparison; take() takes indices"
+        )
     x, mask = _core.broadcast_arrays(self, mask)
     return x[mask]
 
 
 @_method("index_select")
 def _index_select(self: Variable, dim: int, index: Any) -> Variable:
-    """These places of an axis."""
+    """These places of an axis.
+
+    >>> tg.tensor([[1, 2, 3], [4, 5, 6]]).index_select(1, tg.tensor([2, 0]))
+    Variable([[3, 1],
+              [6, 4]])
+    """
     return self.take(index, dim)
 
 
@@ -563,6 +653,9 @@ def _repeat_interleave(
     """Every element, or every place of an axis, ``repeats`` times in a row.
 
     Without ``repeats`` the array is a vector of counts: place i so many times. ``output_size`` is checked.
+
+    >>> tg.repeat_interleave(tg.tensor([1, 2]), 2)
+    Variable([1, 1, 2, 2])
     """
     if repeats is None:
         if self.ndim != 1 or self.dtype.kind not in "iu":
@@ -595,6 +688,9 @@ def _scatter(self: Variable, dim: int, index: Any, src: Any = None, *, value: An
     """A copy in which place ``index`` of an axis has the values of ``src``, or one value.
 
     ``reduce`` "add" adds them, "multiply" multiplies by them, at places that differ.
+
+    >>> tg.scatter(tg.zeros(3), 0, tg.tensor([2, 0]), tg.tensor([5.0, 6.0]))
+    Variable([6., 0., 5.])
     """
     index = _core.asarray(index)
     if src is None:
@@ -984,7 +1080,11 @@ def _adjoint(self: Variable) -> Variable:
 
 @_method("is_nonzero")
 def _is_nonzero(self: Variable) -> bool:
-    """Whether the one element is not zero."""
+    """Whether the one element is not zero.
+
+    >>> tg.is_nonzero(tg.tensor([3.0]))
+    True
+    """
     return bool(self)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from . import _core
 from ._core import GradError, Variable
+from ._messages import a_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -99,7 +100,7 @@ def run(nodes: Sequence[TapeNode], y: Variable, gradient: Variable | None) -> Pa
         GradError: ``y`` does not require gradients, has more than one element and no gradient, or is not on this tape.
     """
     if not isinstance(y, Variable):
-        raise TypeError(f"Tape.to_html: y is a {type(y).__name__}, expected a Variable")
+        raise TypeError(f"Tape.to_html: y is {a_type(y)}, expected a Variable")
     if not y.requires_grad:
         raise GradError("Tape.to_html: y does not require gradients: nothing that leads to it was recorded")
     if gradient is None and y.size != 1:

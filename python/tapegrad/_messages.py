@@ -341,10 +341,15 @@ def in_layer(owner: Any, name: str, layer: Any, error: Exception) -> Exception:
     return type(error)(f"{type(owner).__name__}: layer {name}, {type(layer).__name__ if chr(10) in shown else shown}: {inner}")
 
 
+def a_type(value: Any) -> str:
+    """The type of a value with its article, as ``an int``."""
+    name = type(value).__name__
+    return f"an {name}" if name[0] in "aeiouAEIO" else f"a {name}"
+
+
 def not_a_module(owner: Any, value: Any) -> TypeError:
     """The error for what a container of modules cannot hold."""
-    name, got = type(owner).__name__, type(value).__name__
-    got = f"an {got}" if got[0] in "aeiou" else f"a {got}"
+    name, got = type(owner).__name__, a_type(value)
     fix = ""
     if isinstance(value, type):
         got, fix = f"the class {value.__name__}", f"; make a layer of it, as in {value.__name__}()"

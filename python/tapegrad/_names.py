@@ -66,7 +66,11 @@ def from_numpy(ndarray: Any) -> Variable:
 
 
 def scalar_tensor(value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Variable:
-    """An array of one number without axes."""
+    """An array of one number without axes.
+
+    >>> tg.scalar_tensor(2.5)
+    Variable(2.5)
+    """
     return tensor(value, dtype=dtype, device=device, requires_grad=requires_grad)
 
 
@@ -316,25 +320,45 @@ def initial_seed() -> int:
 
 
 def get_rng_state() -> tuple[int, int]:
-    """Where the generator of the process is: a seed and a place."""
+    """Where the generator of the process is: a seed and a place.
+
+    >>> generator = tg.manual_seed(7)
+    >>> tg.get_rng_state()
+    (7, 0)
+    """
     return _default_generator().get_state()
 
 
 def set_rng_state(new_state: Any) -> None:
-    """Goes on where :func:`get_rng_state` was called."""
+    """Goes on where :func:`get_rng_state` was called.
+
+    >>> state = tg.get_rng_state()
+    >>> a = tg.rand(2)
+    >>> tg.set_rng_state(state)
+    >>> bool((tg.rand(2) == a).all())
+    True
+    """
     a, b = new_state
     _default_generator().set_state((int(a), int(b)))
 
 
 @_takes_size
 def rand(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, generator: Any = None) -> Variable:
-    """Uniform random numbers in [0, 1): ``rand(2, 3)``."""
+    """Uniform random numbers in [0, 1): ``rand(2, 3)``.
+
+    >>> tg.rand(2, 3).shape
+    (2, 3)
+    """
     return _made(source(generator).rand(*size, dtype=dtype), requires_grad, device)
 
 
 @_takes_size
 def randn(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None, generator: Any = None) -> Variable:
-    """Normal random numbers of mean 0 and standard deviation 1: ``randn(2, 3)``."""
+    """Normal random numbers of mean 0 and standard deviation 1: ``randn(2, 3)``.
+
+    >>> tg.randn(2, 3).shape
+    (2, 3)
+    """
     return _made(source(generator).randn(*size, dtype=dtype), requires_grad, device)
 
 
@@ -359,20 +383,34 @@ def randint(
 
 
 def randperm(n: int, *, dtype: Any = None, device: Any = None, generator: Any = None) -> Variable:
-    """The numbers 0 to n - 1 in random order."""
+    """The numbers 0 to n - 1 in random order.
+
+    >>> sorted(tg.randperm(4).tolist())
+    [0, 1, 2, 3]
+    """
     check_device(device)
+    if isinstance(n, int) and n < 0:
+        raise ValueError(f"randperm: n is {n}, expected 0 or more")
     found: Variable = source(generator).permutation(n)
     return found if dtype is None else found.astype(dtype)
 
 
 def rand_like(input: Variable, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Variable:
-    """Uniform random numbers in [0, 1), in the shape and dtype of ``input``."""
+    """Uniform random numbers in [0, 1), in the shape and dtype of ``input``.
+
+    >>> tg.rand_like(tg.ones((2, 3))).shape
+    (2, 3)
+    """
     like = _core.asarray(input)
     return _made(_core.rand(like.shape, dtype=dtype or like.dtype), requires_grad, device)
 
 
 def randn_like(input: Variable, *, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Variable:
-    """Normal random numbers of mean 0 and standard deviation 1, in the shape and dtype of ``input``."""
+    """Normal random numbers of mean 0 and standard deviation 1, in the shape and dtype of ``input``.
+
+    >>> tg.randn_like(tg.ones((2, 3))).shape
+    (2, 3)
+    """
     like = _core.asarray(input)
     return _made(_core.randn(like.shape, dtype=dtype or like.dtype), requires_grad, device)
 
@@ -380,7 +418,11 @@ def randn_like(input: Variable, *, dtype: Any = None, requires_grad: bool = Fals
 def randint_like(
     input: Variable, low: int, high: int | None = None, *, dtype: Any = None, requires_grad: bool = False, device: Any = None
 ) -> Variable:
-    """Random integers from ``low`` up to ``high`` - 1, in the shape and dtype of ``input``."""
+    """Random integers from ``low`` up to ``high`` - 1, in the shape and dtype of ``input``.
+
+    >>> bool((tg.randint_like(tg.ones(9), 2, 4) < 4).all())
+    True
+    """
     low, high = (0, low) if high is None else (low, high)
     like = _core.asarray(input)
     return _made(_core.randint(low, high, like.shape, dtype or like.dtype), requires_grad, device)
@@ -389,7 +431,11 @@ def randint_like(
 def normal(
     mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Any = None, dtype: Any = None, device: Any = None
 ) -> Variable:
-    """Normal random numbers; mean and standard deviation are numbers or arrays, which are broadcast, to ``size`` if given."""
+    """Normal random numbers; mean and standard deviation are numbers or arrays, which are broadcast, to ``size`` if given.
+
+    >>> tg.normal(tg.tensor([0.0, 100.0]), 1.0).shape
+    (2,)
+    """
     check_device(device)
     draws = source(generator)
     if not isinstance(mean, Variable) and not isinstance(std, Variable):
@@ -407,7 +453,11 @@ def normal(
 
 
 def bernoulli(input: Any, p: float | None = None, *, generator: Any = None) -> Variable:
-    """1 with the probabilities of an array, else 0; with ``p`` an array of this shape and one probability."""
+    """1 with the probabilities of an array, else 0; with ``p`` an array of this shape and one probability.
+
+    >>> tg.bernoulli(tg.tensor([0.0, 1.0]))
+    Variable([0., 1.])
+    """
     draw = source(generator).bernoulli
     if p is None:
         found: Variable = draw(input)
@@ -453,12 +503,20 @@ channels_last, channels_last_3d = "channels_last", "channels_last_3d"
 
 
 def get_default_device() -> device:
-    """The one device, "cpu"."""
+    """The one device, "cpu".
+
+    >>> tg.get_default_device()
+    device(type='cpu')
+    """
     return device()
 
 
 def get_printoptions() -> dict[str, Any]:
-    """How arrays are printed: see set_printoptions."""
+    """How arrays are printed: see set_printoptions.
+
+    >>> tg.get_printoptions()["precision"]
+    8
+    """
     names = ("precision", "threshold", "edgeitems", "linewidth", "suppress")
     return dict(zip(names, _core._display_options(), strict=True))
 
@@ -502,34 +560,59 @@ def set_printoptions(
 
 
 def is_tensor(obj: Any) -> TypeGuard[Variable]:
-    """Whether this is a Variable."""
+    """Whether this is a Variable.
+
+    >>> tg.is_tensor([1.0])
+    False
+    """
     return isinstance(obj, Variable)
 
 
 def is_floating_point(input: Variable) -> bool:
-    """Whether the dtype is floating."""
+    """Whether the dtype is floating.
+
+    >>> tg.is_floating_point(tg.tensor([1]))
+    False
+    """
     return _core.asarray(input).dtype.is_floating_point
 
 
 def is_complex(input: Variable) -> bool:
-    """Whether the dtype is complex."""
+    """Whether the dtype is complex.
+
+    >>> tg.is_complex(tg.tensor([1j]))
+    True
+    """
     return _core.asarray(input).dtype.is_complex
 
 
 def numel(input: Variable) -> int:
-    """Number of elements."""
+    """Number of elements.
+
+    >>> tg.numel(tg.ones((2, 3)))
+    6
+    """
     return int(_core.asarray(input).size)
 
 
 def inference_mode(mode: Any = True) -> Any:
-    """As :func:`no_grad`; ``inference_mode(False)`` changes nothing."""
+    """As :func:`no_grad`; ``inference_mode(False)`` changes nothing.
+
+    >>> with tg.inference_mode():
+    ...     (tg.ones(1, requires_grad=True) * 2.0).requires_grad
+    False
+    """
     if callable(mode):
         return no_grad(mode)
     return no_grad() if mode else set_grad_enabled(is_grad_enabled())
 
 
 def is_inference_mode_enabled() -> bool:
-    """Whether nothing is recorded now."""
+    """Whether nothing is recorded now.
+
+    >>> tg.is_inference_mode_enabled()
+    False
+    """
     return not is_grad_enabled()
 
 
@@ -596,7 +679,11 @@ for _f in (triu, tril, diag):
 
 
 def broadcast_tensors(*tensors: Any) -> Sequence[Variable]:
-    """The arrays in the shape to which all of them broadcast."""
+    """The arrays in the shape to which all of them broadcast.
+
+    >>> [x.shape for x in tg.broadcast_tensors(tg.ones((2, 1)), tg.ones(3))]
+    [(2, 3), (2, 3)]
+    """
     return _core.broadcast_arrays(*tensors)
 
 

@@ -88,7 +88,7 @@ def _wrapped(value: Any) -> Any:
     return tuple(map(_wrapped, value)) if type(value) in (list, tuple) else value
 
 
-def _of_data(name: str) -> Callable[..., Any]:
+def _of_data(name: str, doc: str) -> Callable[..., Any]:
     """Wraps a NumPy function without derivative: it runs on the data of Variables, and arrays in its result become Variables."""
 
     def call(*args: Any, **options: Any) -> Any:
@@ -96,41 +96,222 @@ def _of_data(name: str) -> Callable[..., Any]:
 
         return _wrapped(getattr(np, name)(*map(plain, args), **{k: plain(v) for k, v in options.items()}))
 
-    return named(call, name, f"NumPy's ``{name}``, of data: its result has no derivative.")
+    head, _, example = doc.replace("\n    ", "\n").rstrip().partition("\n\n")
+    return named(call, name, f"{head}\n\nNumPy's function, with its arguments; its result has no derivative.\n\n{example}\n")
 
 
-bitwise_count = _of_data("bitwise_count")
-common_type = _of_data("common_type")
-diag_indices = _of_data("diag_indices")
-diag_indices_from = _of_data("diag_indices_from")
-einsum_path = _of_data("einsum_path")
-gcd = _of_data("gcd")
-iscomplex = _of_data("iscomplex")
-iscomplexobj = _of_data("iscomplexobj")
-isreal = _of_data("isreal")
-isrealobj = _of_data("isrealobj")
-ix_ = _of_data("ix_")
-lcm = _of_data("lcm")
-lexsort = _of_data("lexsort")
-may_share_memory = _of_data("may_share_memory")
-min_scalar_type = _of_data("min_scalar_type")
-packbits = _of_data("packbits")
-ravel_multi_index = _of_data("ravel_multi_index")
-shares_memory = _of_data("shares_memory")
-spacing = _of_data("spacing")
-tril_indices = _of_data("tril_indices")
-tril_indices_from = _of_data("tril_indices_from")
-triu_indices = _of_data("triu_indices")
-triu_indices_from = _of_data("triu_indices_from")
-unpackbits = _of_data("unpackbits")
-unravel_index = _of_data("unravel_index")
+bitwise_count = _of_data(
+    "bitwise_count",
+    """How many bits of the absolute value are 1.
+
+    >>> tg.bitwise_count(tg.tensor([7, 8]))
+    Variable([3, 1], dtype=uint8)
+    """,
+)
+common_type = _of_data(
+    "common_type",
+    """The floating or complex type that holds the numbers of all arrays.
+
+    >>> tg.common_type(tg.tensor([1]), tg.ones(1)).__name__
+    'float64'
+    """,
+)
+diag_indices = _of_data(
+    "diag_indices",
+    """The places of the diagonal of an array of ndim axes of length n.
+
+    >>> tg.diag_indices(3)
+    (Variable([0, 1, 2]), Variable([0, 1, 2]))
+    """,
+)
+diag_indices_from = _of_data(
+    "diag_indices_from",
+    """The places of the diagonal of an array whose axes have one length.
+
+    >>> tg.diag_indices_from(tg.ones((2, 2)))
+    (Variable([0, 1]), Variable([0, 1]))
+    """,
+)
+einsum_path = _of_data(
+    "einsum_path",
+    """A cheap order of the contractions of an einsum, and a text about it.
+
+    >>> tg.einsum_path("ij,jk,kl->il", tg.ones((2, 3)), tg.ones((3, 4)), tg.ones((4, 5)))[0]
+    ('einsum_path', (1, 2), (0, 1))
+    """,
+)
+gcd = _of_data(
+    "gcd",
+    """The greatest common divisor of integers.
+
+    >>> tg.gcd(tg.tensor([12, 20]), 8)
+    Variable([4, 4])
+    """,
+)
+iscomplex = _of_data(
+    "iscomplex",
+    """Where the imaginary part is not zero.
+
+    >>> tg.iscomplex(tg.tensor([1 + 0j, 2j]))
+    Variable([False,  True])
+    """,
+)
+iscomplexobj = _of_data(
+    "iscomplexobj",
+    """Whether the dtype is complex.
+
+    >>> tg.iscomplexobj(tg.tensor([1 + 0j]))
+    True
+    """,
+)
+isreal = _of_data(
+    "isreal",
+    """Where the imaginary part is zero.
+
+    >>> tg.isreal(tg.tensor([1 + 0j, 2j]))
+    Variable([ True, False])
+    """,
+)
+isrealobj = _of_data(
+    "isrealobj",
+    """Whether the dtype is not complex.
+
+    >>> tg.isrealobj(tg.ones(2))
+    True
+    """,
+)
+ix_ = _of_data(
+    "ix_",
+    """Indices that choose these rows and these columns.
+
+    >>> tg.tensor([[1, 2, 3], [4, 5, 6]])[tg.ix_([0, 1], [0, 2])]
+    Variable([[1, 3],
+              [4, 6]])
+    """,
+)
+lcm = _of_data(
+    "lcm",
+    """The least common multiple of integers.
+
+    >>> tg.lcm(tg.tensor([4, 6]), 10)
+    Variable([20, 30])
+    """,
+)
+lexsort = _of_data(
+    "lexsort",
+    """The order that sorts by the last key, then by the one before it, and so on.
+
+    >>> tg.lexsort((tg.tensor([1, 0, 2]), tg.tensor([5, 5, 4])))
+    Variable([2, 1, 0])
+    """,
+)
+may_share_memory = _of_data(
+    "may_share_memory",
+    """Whether the memory of two arrays may overlap.
+
+    >>> tg.may_share_memory(tg.ones(2), tg.ones(2))
+    False
+    """,
+)
+min_scalar_type = _of_data(
+    "min_scalar_type",
+    """The smallest dtype that holds a number.
+
+    >>> tg.min_scalar_type(300)
+    dtype('uint16')
+    """,
+)
+packbits = _of_data(
+    "packbits",
+    """Bools as bits of bytes.
+
+    >>> tg.packbits(tg.tensor([True, False, True]))
+    Variable([160], dtype=uint8)
+    """,
+)
+ravel_multi_index = _of_data(
+    "ravel_multi_index",
+    """Places along the axes of an array of shape dims as places in its flat form.
+
+    >>> tg.ravel_multi_index((tg.tensor([0, 1]), tg.tensor([2, 0])), (2, 3))
+    Variable([2, 3])
+    """,
+)
+shares_memory = _of_data(
+    "shares_memory",
+    """Whether two arrays share memory.
+
+    >>> tg.shares_memory(tg.ones(2), tg.ones(2))
+    False
+    """,
+)
+spacing = _of_data(
+    "spacing",
+    """The distance to the next number of the dtype.
+
+    >>> tg.spacing(tg.tensor([1.0], dtype=tg.float64))
+    Variable([2.22044605e-16], dtype=float64)
+    """,
+)
+tril_indices = _of_data(
+    "tril_indices",
+    """The places of the lower triangle of an array with n rows.
+
+    >>> tg.tril_indices(2)
+    (Variable([0, 1, 1]), Variable([0, 0, 1]))
+    """,
+)
+tril_indices_from = _of_data(
+    "tril_indices_from",
+    """The places of the lower triangle of this matrix.
+
+    >>> tg.tril_indices_from(tg.ones((2, 2)))
+    (Variable([0, 1, 1]), Variable([0, 0, 1]))
+    """,
+)
+triu_indices = _of_data(
+    "triu_indices",
+    """The places of the upper triangle of an array with n rows.
+
+    >>> tg.triu_indices(2)
+    (Variable([0, 0, 1]), Variable([0, 1, 1]))
+    """,
+)
+triu_indices_from = _of_data(
+    "triu_indices_from",
+    """The places of the upper triangle of this matrix.
+
+    >>> tg.triu_indices_from(tg.ones((2, 2)))
+    (Variable([0, 0, 1]), Variable([0, 1, 1]))
+    """,
+)
+unpackbits = _of_data(
+    "unpackbits",
+    """The bits of bytes.
+
+    >>> tg.unpackbits(tg.tensor([5], dtype=tg.uint8))
+    Variable([0, 0, 0, 0, 0, 1, 0, 1], dtype=uint8)
+    """,
+)
+unravel_index = _of_data(
+    "unravel_index",
+    """Places in the flat form of an array of this shape as places along its axes.
+
+    >>> tg.unravel_index(tg.tensor([2, 3]), (2, 3))
+    (Variable([0, 1]), Variable([2, 0]))
+    """,
+)
 
 
 # ---- arrays from others ----
 
 
 def asanyarray(a: Any, dtype: Any = None, order: str | None = None) -> Variable:
-    """An array: see asarray."""
+    """An array: see asarray.
+
+    >>> tg.asanyarray([1, 2])
+    Variable([1, 2])
+    """
     return _core.asarray(a, dtype)
 
 
@@ -149,7 +330,11 @@ def asfortranarray(a: Any, dtype: Any = None) -> Variable:
 
 
 def asarray_chkfinite(a: Any, dtype: Any = None, order: str | None = None) -> Variable:
-    """An array, or a ValueError when it holds an infinity or NaN."""
+    """An array, or a ValueError when it holds an infinity or NaN.
+
+    >>> tg.asarray_chkfinite([1.0, 2.0])
+    Variable([1., 2.])
+    """
     x = _core.asarray(a, dtype)
     if (x.dtype.is_floating_point or x.dtype.is_complex) and not bool(_core.all(_core.isfinite(x.detach()))):
         raise ValueError("asarray_chkfinite: the array must not contain infinities or NaN")
@@ -157,7 +342,11 @@ def asarray_chkfinite(a: Any, dtype: Any = None, order: str | None = None) -> Va
 
 
 def require(a: Any, dtype: Any = None, requirements: Any = None) -> Variable:
-    """An array in row-major order; other requirements are about memory and have no meaning here."""
+    """An array in row-major order; other requirements are about memory and have no meaning here.
+
+    >>> tg.require([1.0, 2.0], dtype=tg.float64)
+    Variable([1., 2.], dtype=float64)
+    """
     x = _core.asarray(a, dtype)
     return x.contiguous() if requirements else x
 
@@ -402,7 +591,11 @@ def histogram2d(x: Any, y: Any, bins: Any = 10, range: Any = None, density: bool
 
 
 def mask_indices(n: int, mask_func: Callable[..., Any], k: Any = 0) -> Any:
-    """The places at which a function such as triu leaves the elements of an n by n matrix."""
+    """The places at which a function such as triu leaves the elements of an n by n matrix.
+
+    >>> tg.mask_indices(2, tg.triu)
+    (Variable([0, 0, 1]), Variable([0, 1, 1]))
+    """
     return _core.nonzero(_core.asarray(mask_func(_core.ones((n, n)), k)))
 
 

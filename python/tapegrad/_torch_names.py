@@ -546,7 +546,7 @@ def range(start: float = 0, end: float | None = None, step: float = 1, *, dtype:
     return (start + step * _core.arange(count)).astype(dtype or _core.get_default_dtype())
 
 
-def _of_numpy(name: str, numpys: str) -> Any:
+def _of_numpy(name: str, numpys: str, of_four: str) -> Any:
     def window(
         window_length: int, periodic: bool = True, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False
     ) -> Variable:
@@ -563,15 +563,18 @@ def _of_numpy(name: str, numpys: str) -> Any:
         return x.requires_grad_(True) if requires_grad else x
 
     window.__name__ = window.__qualname__ = name
-    window.__doc__ = f"The window of that name, for signals; by default its periodic form. ``tg.{numpys}`` is the symmetric one."
+    window.__doc__ = (
+        f"The window of that name, for signals: an array of shape (window_length,). By default it is the periodic form; "
+        f"``tg.{numpys}`` is the symmetric one.\n\n>>> [round(v, 4) for v in tg.{name}(4).tolist()]\n{of_four}\n"
+    )
     return window
 
 
-hann_window = _of_numpy("hann_window", "hanning")
-hamming_window = _of_numpy("hamming_window", "hamming")
-blackman_window = _of_numpy("blackman_window", "blackman")
-bartlett_window = _of_numpy("bartlett_window", "bartlett")
-kaiser_window = _of_numpy("kaiser_window", "kaiser")
+hann_window = _of_numpy("hann_window", "hanning", "[0.0, 0.5, 1.0, 0.5]")
+hamming_window = _of_numpy("hamming_window", "hamming", "[0.08, 0.54, 1.0, 0.54]")
+blackman_window = _of_numpy("blackman_window", "blackman", "[-0.0, 0.34, 1.0, 0.34]")
+bartlett_window = _of_numpy("bartlett_window", "bartlett", "[0.0, 0.5, 1.0, 0.5]")
+kaiser_window = _of_numpy("kaiser_window", "kaiser", "[0.0001, 0.2157, 1.0, 0.2157]")
 
 
 def poisson(input: Any, generator: Any = None) -> Variable:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _core
 from ._core import DTypeError, GradError, ShapeError, Variable
+from ._messages import a_type
 from ._redraw import Draws
 from ._tree import Structure, flatten, is_inexact, leaves, tree_map, unflatten, unflatten_results
 from .autograd.modes import enable_grad
@@ -44,7 +45,7 @@ def _variable(name: str, x: Any, what: str = "an argument holds") -> Variable:
         raise
     except (TypeError, ValueError) as e:
         raise TypeError(
-            f"{name}: {what} a {type(x).__name__}, expected Variables, arrays, numbers, or nested dicts, lists, "
+            f"{name}: {what} {a_type(x)}, expected Variables, arrays, numbers, or nested dicts, lists, "
             "tuples, named tuples, dataclasses and Modules of them"
         ) from e
 
@@ -164,10 +165,10 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool 
             out, aux = _with_aux("grad", f, f(*arguments.filled(inner), **kwargs), has_aux)
         y = _result("grad", out)
         if y.ndim or not y.dtype.is_floating_point:
-            got = f"an array of shape {y.shape} and dtype {y.dtype}"
-            raise GradError(
-                f"grad: {_name(f)} must return one floating number (a 0-d array), it returned {got}; sum() it, or use tg.jacobian"
-            )
+            got, fix = f"an array of shape {y.shape} and dtype {y.dtype}", "sum() it, or use tg.jacobian"
+            if isinstance(out, (tuple, list)):
+                got, fix = f"{a_type(out)} of {len(out)}", "for a pair (result, aux) pass has_aux=True"
+            raise GradError(f"grad: {_name(f)} must return one floating number (a 0-d array), it returned {got}; {fix}")
         gradient = arguments.pulled([y], [_core.ones((), dtype=y.dtype)], roots, False)
         (value,) = _core._vjp_end([y], roots)
         result = (value, _ended(aux, roots)) if has_aux else value

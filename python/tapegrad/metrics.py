@@ -43,13 +43,20 @@ def accuracy(predicted: Any, target: Any) -> float:
     """The share of predictions that are right.
 
     ``predicted`` holds class numbers, probabilities of class 1, or scores of each class along one more axis, the last.
+
+    >>> tg.metrics.accuracy(tg.tensor([0, 1, 1]), tg.tensor([0, 1, 0]))
+    0.6666666666666666
     """
     p, t = _classes("accuracy", predicted, target)
     return float((p == t).mean())
 
 
 def top_k_accuracy(scores: Any, target: Any, k: int = 5) -> float:
-    """The share of targets among the ``k`` classes with the highest scores."""
+    """The share of targets among the ``k`` classes with the highest scores.
+
+    >>> tg.metrics.top_k_accuracy(tg.tensor([[0.5, 0.3, 0.2]]), tg.tensor([1]), k=2)
+    1.0
+    """
     s, t = _numpy(scores), _numpy(target)
     if s.ndim != t.ndim + 1 or s.shape[:-1] != t.shape or t.size == 0:
         raise ValueError(f"top_k_accuracy: scores of shape {s.shape} and targets of shape {t.shape} do not fit")
@@ -88,6 +95,9 @@ def precision_recall_f1(predicted: Any, target: Any, average: str | None = "bina
 
     ``average`` is "binary" (of class 1), "macro" (the mean over classes), "micro" (over all predictions), "weighted" (by the
     number of targets), or None for one of each class. A quotient by zero is 0, as in scikit-learn.
+
+    >>> tg.metrics.precision_recall_f1(tg.tensor([1, 1, 0, 0]), tg.tensor([1, 0, 1, 0]))
+    (0.5, 0.5, 0.5)
     """
     right, predicted_n, true_n = _counts(predicted, target)
     if average == "binary":
@@ -111,17 +121,29 @@ def precision_recall_f1(predicted: Any, target: Any, average: str | None = "bina
 
 
 def precision(predicted: Any, target: Any, average: str | None = "binary") -> Any:
-    """The share of predictions of a class that are right; see :func:`precision_recall_f1`."""
+    """The share of predictions of a class that are right; see :func:`precision_recall_f1`.
+
+    >>> tg.metrics.precision(tg.tensor([1, 1, 0]), tg.tensor([1, 0, 0]))
+    0.5
+    """
     return precision_recall_f1(predicted, target, average)[0]
 
 
 def recall(predicted: Any, target: Any, average: str | None = "binary") -> Any:
-    """The share of a class that was found; see :func:`precision_recall_f1`."""
+    """The share of a class that was found; see :func:`precision_recall_f1`.
+
+    >>> tg.metrics.recall(tg.tensor([1, 1, 0]), tg.tensor([1, 0, 0]))
+    1.0
+    """
     return precision_recall_f1(predicted, target, average)[1]
 
 
 def f1_score(predicted: Any, target: Any, average: str | None = "binary") -> Any:
-    """The harmonic mean of precision and recall; see :func:`precision_recall_f1`."""
+    """The harmonic mean of precision and recall; see :func:`precision_recall_f1`.
+
+    >>> tg.metrics.f1_score(tg.tensor([1, 1, 0]), tg.tensor([1, 1, 0]))
+    1.0
+    """
     return precision_recall_f1(predicted, target, average)[2]
 
 
@@ -155,19 +177,31 @@ def _pair(name: str, predicted: Any, target: Any) -> tuple[_Array, _Array]:
 
 
 def mean_squared_error(predicted: Any, target: Any) -> float:
-    """The mean of the squared differences."""
+    """The mean of the squared differences.
+
+    >>> tg.metrics.mean_squared_error(tg.tensor([1.0, 2.0]), tg.tensor([1.0, 4.0]))
+    2.0
+    """
     p, t = _pair("mean_squared_error", predicted, target)
     return float(((p - t) ** 2).mean())
 
 
 def mean_absolute_error(predicted: Any, target: Any) -> float:
-    """The mean of the absolute differences."""
+    """The mean of the absolute differences.
+
+    >>> tg.metrics.mean_absolute_error(tg.tensor([1.0, 2.0]), tg.tensor([1.0, 4.0]))
+    1.0
+    """
     p, t = _pair("mean_absolute_error", predicted, target)
     return float(np.abs(p - t).mean())
 
 
 def r2_score(predicted: Any, target: Any) -> float:
-    """The share of the targets' variance that the predictions explain; 1 is perfect, 0 is as good as the mean."""
+    """The share of the targets' variance that the predictions explain; 1 is perfect, 0 is as good as the mean.
+
+    >>> tg.metrics.r2_score(tg.tensor([1.0, 2.0, 3.0]), tg.tensor([1.0, 2.0, 3.0]))
+    1.0
+    """
     p, t = _pair("r2_score", predicted, target)
     total = ((t - t.mean()) ** 2).sum()
     rest = ((p - t) ** 2).sum()

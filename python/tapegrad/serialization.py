@@ -23,6 +23,7 @@ import numpy as np
 
 from . import _core
 from ._core import Variable
+from ._messages import a_type
 from ._unpickle import DAMAGE, FileFormatError, elements, read_torch_legacy, read_torch_zip
 
 #: The entry of the header that describes the containers.
@@ -108,10 +109,10 @@ class _Writer:
 
     def _refuse(self, value: Any, path: str) -> Any:
         where = f" at {path!r}" if path else ""
-        kind = type(value).__name__
+        got = a_type(value)
         hint = "; save its state_dict()" if hasattr(value, "state_dict") else ""
         raise TypeError(
-            f"tg.save: a {kind}{where} cannot be saved{hint or '; '}"
+            f"tg.save: {got}{where} cannot be saved{hint or '; '}"
             + (
                 ""
                 if hint

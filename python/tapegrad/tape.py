@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from . import _core
 from ._core import GradError, Variable
+from ._messages import a_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -94,7 +95,7 @@ class Tape:
         """
         for result in results:
             if not isinstance(result, Variable):
-                raise TypeError(f"Tape.of: expected Variables, got a {type(result).__name__}")
+                raise TypeError(f"Tape.of: expected Variables, got {a_type(result)}")
         tape = cls(values)
         tape._take(*_core.history(results, values))
         return tape
@@ -250,7 +251,7 @@ def _names(names: Mapping[str, Variable]) -> dict[tuple[str, int], str]:
     found: dict[tuple[str, int], str] = {}
     for name, value in names.items():
         if not isinstance(value, Variable):
-            raise TypeError(f"to_svg: the name {name!r} stands for a {type(value).__name__}, not a Variable")
+            raise TypeError(f"to_svg: the name {name!r} stands for {a_type(value)}, not a Variable")
         recording = _core.set_grad_enabled_raw(True)
         _core.observe()
         try:

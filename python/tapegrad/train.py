@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ._messages import a_type
 from ._names import get_rng_state, set_rng_state
 from .autograd import no_grad
 from .metrics import Mean
@@ -59,7 +60,7 @@ class History(dict[str, list[float]]):
 def _split(batch: Any) -> tuple[list[Any], Any]:
     if not isinstance(batch, (list, tuple)) or len(batch) < 2:
         raise TypeError(
-            f"fit: a batch is a {type(batch).__name__}; expected a list of inputs with the target last. "
+            f"fit: a batch is {a_type(batch)}; expected a list of inputs with the target last. "
             "For other batches pass step=, a function of the model and a batch that returns the loss"
         )
     return list(batch[:-1]), batch[-1]

@@ -33,7 +33,12 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
 
 
 def unflatten(structure: Structure, leaves: Iterable[Any]) -> Any:
-    """A container of a structure with these leaves."""
+    """A container of a structure with these leaves.
+
+    >>> leaves, structure = tg.tree.flatten({"a": 1, "b": [2, 3]})
+    >>> tg.tree.unflatten(structure, [10 * x for x in leaves])
+    {'a': 10, 'b': [20, 30]}
+    """
     return _unflatten(structure, list(leaves))
 
 
@@ -47,7 +52,11 @@ def leaves(tree: Any) -> list[Any]:
 
 
 def structure(tree: Any) -> Structure:
-    """What a container is without its leaves."""
+    """What a container is without its leaves.
+
+    >>> tg.tree.structure({"a": 1, "b": [2, 3]}) == tg.tree.structure({"a": 4, "b": [5, 6]})
+    True
+    """
     return flatten(tree)[1]
 
 

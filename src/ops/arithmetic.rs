@@ -4,7 +4,7 @@ use super::define::{Binary, Other, Unary, binary, unary, update_unary};
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Operand, Param, Sample, Value};
 use super::samples::{BETWEEN_HALVES, BETWEEN_INTEGERS, Domain, NONZERO, POSITIVE, REAL};
 use super::{equal, where_};
-use crate::array::{Array, DType, Scalar};
+use crate::array::{Array, DType, Scalar, broadcast_shapes};
 use crate::dispatch;
 use crate::error::{Error, Result};
 use crate::kernel::blocks::{self, Input};
@@ -375,6 +375,13 @@ pub fn clip(x: &Variable, min: Option<Operand<'_>>, max: Option<Operand<'_>>) ->
         && let (Some(low), Some(high)) = (number(&min, f64::NEG_INFINITY), number(&max, f64::INFINITY))
     {
         return clamp(x, low, high);
+    }
+    for bound in [&min, &max] {
+        if let Some(Operand::Variable(v)) = bound
+            && broadcast_shapes(x.shape(), v.shape()).is_none()
+        {
+            return Err(Error::broadcast("clip", x.shape(), v.shape()));
+        }
     }
     // A bound outside the range of an integer dtype has no effect.
     let beyond = |o: &Operand<'_>, side: f64| matches!(o, Operand::Scalar(s) if s.as_f64() * side > 0.0 && s.check("clip", x.dtype()).is_err());

@@ -13,12 +13,17 @@ use crate::tape::Variable;
 /// # Errors
 /// `Shape` when there are fewer than two axes, `Axis` when one is out of range or the two are the same.
 pub fn diagonal(x: &Variable, offset: i64, axes: [isize; 2]) -> Result<Variable> {
+    diagonal_for("diagonal", x, offset, axes)
+}
+
+/// [`diagonal`], which a function is made of that errors name.
+pub(super) fn diagonal_for(op: &str, x: &Variable, offset: i64, axes: [isize; 2]) -> Result<Variable> {
     if x.ndim() < 2 {
-        return Err(Error::Shape(format!("diagonal: an array of at least 2 dimensions is expected, got shape {}", show_shape(x.shape()))));
+        return Err(Error::Shape(format!("{op}: an array of at least 2 dimensions is expected, got shape {}", show_shape(x.shape()))));
     }
-    let [a, b] = [normalize_axis("diagonal", axes[0], x.ndim())?, normalize_axis("diagonal", axes[1], x.ndim())?];
+    let [a, b] = [normalize_axis(op, axes[0], x.ndim())?, normalize_axis(op, axes[1], x.ndim())?];
     if a == b {
-        return Err(Error::Axis(format!("diagonal: axis1 and axis2 cannot be the same, got {} and {}", axes[0], axes[1])));
+        return Err(Error::Axis(format!("{op}: axis1 and axis2 cannot be the same, got {} and {}", axes[0], axes[1])));
     }
     view(&DIAGONAL, x, &Window::Diagonal { offset: isize::try_from(offset).unwrap_or(isize::MAX), axes: [a, b] })
 }

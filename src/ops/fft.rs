@@ -165,7 +165,7 @@ impl Norm {
             None | Some("backward") => Ok(Self::Backward),
             Some("ortho") => Ok(Self::Ortho),
             Some("forward") => Ok(Self::Forward),
-            Some(other) => Err(Error::Value(format!("{op}: norm is {other:?}, expected 'backward', 'ortho' or 'forward'"))),
+            Some(other) => Err(Error::Value(format!("{op}: norm is '{other}', expected 'backward', 'ortho' or 'forward'"))),
         }
     }
 

@@ -1,12 +1,13 @@
 //! Products of arrays other than the matrix product: over given axes, Kronecker and cross products.
 #![allow(clippy::cast_possible_wrap, reason = "a size of an array fits in i64")]
 
+use super::diagonal::diagonal_for;
 use super::permute::permute;
 use super::reduction::sum_over;
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
 use super::samples::{Draw, REAL, call_with, indices};
 use super::shape::{astype, flatten, reshape_to};
-use super::{diagonal, dot, expand_dims, matmul, moveaxis, multiply, power, squeeze, stack, subtract};
+use super::{dot, expand_dims, matmul, moveaxis, multiply, power, squeeze, stack, subtract};
 use crate::array::{Array, DType, Shape, alloc_check, check_memory, normalize_axis, size_of};
 use crate::error::{Error, Result, show_shape};
 use crate::tape::Variable;
@@ -87,7 +88,7 @@ pub fn cross(a: &Variable, b: &Variable, axes: [isize; 3]) -> Result<Variable> {
 /// # Errors
 /// As `diagonal`.
 pub fn trace(x: &Variable, offset: i64, axes: [isize; 2]) -> Result<Variable> {
-    let d = diagonal(x, offset, axes)?;
+    let d = diagonal_for("trace", x, offset, axes)?;
     sum_over(&d, &[d.ndim() - 1], false)
 }
 

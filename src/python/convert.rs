@@ -314,7 +314,7 @@ fn unconverted(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -
         return Nested::of(o, dtype)?.beside(&Beside::default());
     }
     if o.cast::<PyString>().is_ok() {
-        return Err(PyTypeError::new_err("a string cannot be converted to an array of numbers"));
+        return Err(PyTypeError::new_err(format!("a string cannot be converted to an array of numbers, got {}", describe(o))));
     }
     let (has_array, has_buffer) = (o.hasattr("__array__")?, numpy::has_buffer(o));
     if !has_array && o.hasattr("__dlpack__")? {

@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PyFloat, PyInt, PyList, PySlice, PyString, PyTuple};
 
 use super::convert::{self, Value};
+use super::describe::describe;
 use super::error::DTypeError;
 use super::numpy;
 use super::variable::PyVariable;
@@ -84,8 +85,7 @@ fn misfit(e: &PyErr, py: Python<'_>) -> bool {
 }
 
 fn no_index(key: &Bound<'_, PyAny>) -> PyErr {
-    let got = key.get_type().name().map_or_else(|_| "?".to_owned(), |n| n.to_string());
-    PyIndexError::new_err(format!("an index must be made of ints, slices, ..., None, integer or bool arrays, got {got}"))
+    PyIndexError::new_err(format!("an index must be made of ints, slices, ..., None, integer or bool arrays, got {}", describe(key)))
 }
 
 /// The value of a plain int; `None` for other classes, or if it is larger than any position.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pyo3::exceptions::{PyTypeError, PyUserWarning};
 use pyo3::prelude::*;
 
+use super::describe::describe;
 use super::error::{DTypeError, GradError, ShapeError, guard};
 use super::function::PyHook;
 use super::operators::{load, run};
@@ -14,16 +15,7 @@ use super::view;
 use crate::error::show_shape;
 use crate::tape::{self, Edge, Leaf};
 
-#[pymethods]
 impl PyVariable {
-    /// Whether gradients flow to it.
-    #[getter]
-    fn requires_grad(&self) -> bool {
-        self.note_state(0);
-        self.snapshot().is_tracked()
-    }
-
-    #[setter(requires_grad)]
     fn set_requires_grad(&self, py: Python<'_>, on: bool) -> PyResult<()> {
         if on && self.is_view() && !self.snapshot().is_tracked() && !self.part_with_base(py) {
             return Err(GradError::new_err(
@@ -55,6 +47,22 @@ impl PyVariable {
         let old = std::mem::replace(&mut *self.state.lock(), leaf);
         drop(old);
         Ok(())
+    }
+}
+
+#[pymethods]
+impl PyVariable {
+    /// Whether gradients flow to it.
+    #[getter]
+    fn requires_grad(&self) -> bool {
+        self.note_state(0);
+        self.snapshot().is_tracked()
+    }
+
+    #[setter(requires_grad)]
+    fn assign_requires_grad(&self, py: Python<'_>, on: &Bound<'_, PyAny>) -> PyResult<()> {
+        let on = on.extract().map_err(|_| PyTypeError::new_err(format!("requires_grad must be a bool, not {}", describe(on))))?;
+        self.set_requires_grad(py, on)
     }
 
     /// Switches requires_grad and returns the Variable itself.
@@ -208,7 +216,7 @@ impl PyVariable {
     /// >>> handle.remove()
     fn register_hook(&self, hook: Py<PyAny>, py: Python<'_>) -> PyResult<super::function::HookHandle> {
         if !hook.bind(py).is_callable() {
-            return Err(PyTypeError::new_err("register_hook: the hook must be callable"));
+            return Err(PyTypeError::new_err(format!("register_hook: the hook must be callable, not {}", describe(hook.bind(py)))));
         }
         let v = self.snapshot();
         super::function::add_hook(&v, Arc::new(PyHook::new(hook)))

@@ -130,7 +130,7 @@ pub(super) fn seed(root: &Variable, given: Option<&Variable>) -> Result<Variable
         ))),
         None if root.array().size() == 1 => Ok(Array::full(root.shape(), Scalar::Int(1), root.dtype()).into()),
         None => Err(Error::Grad(format!(
-            "backward: only a single element can start a backward by itself, this value has shape {}; sum() or mean() it, or pass gradient= of that shape",
+            "backward: only a single element can start a backward by itself, this value has shape {}; sum() or mean() it, or pass gradient= (of autograd.grad: grad_outputs=) of that shape",
             show_shape(root.shape())
         ))),
         Some(g) if g.shape() != root.shape() => Err(Error::Shape(format!(

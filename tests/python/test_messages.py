@@ -53,6 +53,35 @@ ARGUMENTS: list[tuple[Any, type[Exception], list[str]]] = [
     (lambda: tg.meshgrid(X, indexing="yx"), ValueError, ["meshgrid: indexing is 'yx', expected 'xy' or 'ij'"]),
     (lambda: tg.leaky_relu(X, "0.1"), TypeError, ["leaky_relu(): argument 'negative_slope' must be a float, not str ('0.1')"]),
 ]
+#: Messages name the function that was called, not one that it is made of.
+DELEGATED: list[tuple[Any, type[Exception], list[str]]] = [
+    (lambda: tg.clip(A, tg.ones(3), None), tg.ShapeError, ["clip: ", "(2, 2) and (3,)"]),
+    (lambda: tg.clip(A, None, tg.ones(3)), tg.ShapeError, ["clip: ", "(2, 2) and (3,)"]),
+    (lambda: tg.trace(X), tg.ShapeError, ["trace: ", "(2,)"]),
+    (lambda: tg.trace(A, axis1=1, axis2=1), IndexError, ["trace: ", "axis1 and axis2"]),
+    (lambda: A["a"], IndexError, ["an index must be made of", "got str ('a')"]),
+    (lambda: tg.Variable("one"), TypeError, ["a string cannot be converted", "str ('one')"]),
+    (lambda: setattr(X, "requires_grad", "no"), TypeError, ["requires_grad must be a bool, not str ('no')"]),
+    (lambda: X.register_hook(3), TypeError, ["register_hook: the hook must be callable, not int (3)"]),
+    (lambda: tg.autograd.grad(X * 2.0, X), tg.GradError, ["single element", "grad_outputs="]),
+    (lambda: tg.linalg.norm(X, ord="fro"), ValueError, ["norm: ord is 'fro' for a vector norm, expected a number"]),
+    (lambda: tg.linalg.norm(A, ord="two"), ValueError, ["ord is 'two' for a matrix norm"]),
+    (lambda: tg.linalg.norm(A, ord=3), ValueError, ["ord is 3 for a matrix norm"]),
+    (lambda: tg.linalg.qr(A, mode="full"), ValueError, ["qr: mode is 'full', expected 'reduced', 'complete' or 'r'"]),
+    (lambda: tg.linalg.eigh(A, UPLO="X"), ValueError, ["eigh: UPLO is 'X', expected 'L' or 'U'"]),
+    (lambda: tg.fft.fft(X, norm="unit"), ValueError, ["fft: norm is 'unit', expected 'backward', 'ortho' or 'forward'"]),
+    (lambda: tg.randperm(-1), ValueError, ["randperm: n is -1, expected 0 or more"]),
+    (lambda: tg.randn(2, generator=3), TypeError, ["generator must be a tg.Generator or None, not int"]),
+    (lambda: tg.multinomial(X.detach(), 1, generator="a"), TypeError, ["generator must be a tg.Generator or None, not str"]),
+    (lambda: tg.random.choice(2, p=[0.5, 0.6]), ValueError, ["choice: the probabilities p add up to 1.1, expected 1"]),
+    (lambda: tg.masked_select(A, tg.tensor([[0, 1]])), tg.DTypeError, ["masked_select: the mask has dtype int64, expected bool"]),
+    (lambda: nn.BatchNorm1d(3)(A), tg.ShapeError, ["BatchNorm1d: ", "(2, 2)", "expected 3 channels (num_features) on axis 1"]),
+    (lambda: nn.LSTM(2, 3)(A[None], tg.ones((1, 2, 3))), TypeError, ["LSTM: hx must be a pair of states (h, c)"]),
+    (lambda: nn.LSTM(2, 3)(A[None], (tg.ones((1, 2, 3)),)), tg.ShapeError, ["LSTM: ", "pair of states", "got 1"]),
+    (lambda: tg.value_and_grad(lambda x: (tg.sum(x), 1))(X), tg.GradError, ["a tuple of 2", "has_aux=True"]),
+    (lambda: A.index_put((tg.tensor([0, 5]),), A, accumulate=True), IndexError, ["index_put: index 5 is out of bounds"]),
+    (lambda: tg.utils.data.DataLoader(3), TypeError, ["DataLoader: an int is no dataset"]),
+]
 CREATION: list[tuple[Any, type[Exception], list[str]]] = [
     (lambda: tg.Variable(1, 2, 3), TypeError, ["Variable()", "one positional argument", "3 were given", "Variable([1, 2, 3])"]),
     (
@@ -187,7 +216,7 @@ OPTIMIZERS: list[tuple[Any, type[Exception], list[str]]] = [
         ["argument 'max_norm' must be a float, not str ('1')"],
     ),
 ]
-ALL = [*ARGUMENTS, *CREATION, *GRADIENTS, *NUMPY, *NAMES, *LAYERS, *OPTIMIZERS]
+ALL = [*ARGUMENTS, *CREATION, *GRADIENTS, *DELEGATED, *NUMPY, *NAMES, *LAYERS, *OPTIMIZERS]
 
 
 @pytest.mark.parametrize(("call", "error", "parts"), ALL, ids=[parts[0][:40] for _, _, parts in ALL])

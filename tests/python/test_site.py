@@ -55,10 +55,44 @@ def test_an_entry_says_what_matters(pages):
     softmax = re.search(r"::::\{py:function\} tapegrad\.softmax\(x, axis=-1\)\n(.*?)\n::::", pages["activations"], re.DOTALL)[1]
     assert "**Gradient:** $y\\, (g - \\operatorname{sum}(g\\, y))$" in softmax
     assert "**At the edges**" in softmax
+    assert "**Shape:** that of `x`" in softmax
+    assert "**Dtypes:** floating: the same dtype; integers, bool: the default floating dtype" in softmax
+    assert "**Errors:** `DTypeError` for complex numbers; `AxisError` where the array has no axis `axis`" in softmax
     assert "```pycon\n>>> tg.softmax" in softmax
     assert "_source/src/ops/softmax.rs.html#L-" in softmax
     linear = pages["nn"].split("{py:class} tapegrad.nn.Linear(in_features, out_features")[1].split("\n:::::\n")[0]
     assert "_source/python/tapegrad/nn/linear.py.html#L-" in linear
+
+
+@pytest.mark.parametrize(
+    ("path", "title", "line"),
+    [
+        ("add", "Shape", "that to which the arrays broadcast"),
+        ("add", "Dtypes", "all: the same dtype"),
+        ("add", "Errors", "`ShapeError` where shapes do not broadcast"),
+        ("sum", "Shape", "`x` (3, 4), `axis=0` → (4,); `x` (3, 4), `axis=-1`, `keepdims=True` → (3, 1)"),
+        ("sum", "Dtypes", "floating, complex: the same dtype; signed integers, bool: int64; unsigned integers: uint64"),
+        ("abs", "Dtypes", "floating, integers, bool: the same dtype; complex: the dtype of the real part"),
+        ("less", "Dtypes", "floating, integers, bool: bool"),
+        ("topk", "Dtypes", "floating, integers, bool: the same dtype and int64"),
+        ("fft.rfft", "Dtypes", "floating: complex; integers, bool: complex64"),
+        ("min", "Errors", "`ValueError` where `x` has no elements"),
+        ("gelu", "Errors", "`ValueError` for another `approximate`"),
+        ("linalg.inv", "Errors", "where the matrices are not square, where a matrix is singular"),
+    ],
+)
+def test_facts_of_operations(reference, path, title, line):
+    """Shapes, dtypes and errors of the pages come from calls of the operations."""
+    facts = dict(__import__("facts").facts(reference.rows[path]))
+    assert line in facts[title] if title == "Errors" else facts[title] == line
+
+
+def test_every_operation_on_arrays_says_its_shape_and_dtypes(reference):
+    facts = __import__("facts")
+    apart = {"getitem", "setitem", "arange"}  # operators, and arrays that are numbers
+    rows = [r for path, r in reference.rows.items() if path not in apart and any(p["kind"] in facts.ARRAYS for p in r["params"])]
+    assert len(rows) > 400
+    assert [r["path"] for r in rows if {"Shape", "Dtypes"} - {title for title, _ in facts.facts(r)}] == []
 
 
 def test_every_entry_says_something(pages):

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from sphinx.writers.html5 import HTML5Translator
 
 PUNCTUATION = re.compile(r"[.,;:)]+")
+#: The name of a function and the invisible sign behind it, where no parenthesis follows: TeX has a space there.
+SPACELESS = re.compile(r"(<mo>(?:&ApplyFunction;|\u2061)</mo>)(?!\s*<mo[^>]*>[(\[{|])")
+SPACE = '<mspace width="0.1667em"></mspace>'
 LOG = logging.getLogger(__name__)
 
 
 def mathml(node: nodes.Element, block: bool) -> str:
     try:
-        return str(tex2mathml(node.astext(), as_block=block))
+        return SPACELESS.sub(r"\1" + SPACE, str(tex2mathml(node.astext(), as_block=block)))
     except Exception as error:  # noqa: BLE001 - docutils has no error class of its own for this; a warning fails the build
         LOG.warning("no MathML for %r: %s", node.astext(), error, location=node)
         return ""

@@ -17,7 +17,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
 
-import generate  # noqa: E402 - beside this folder
+import facts as found_facts  # noqa: E402 - beside this folder
+import generate  # noqa: E402
 from formula import typeset  # noqa: E402
 
 import tapegrad as tg  # noqa: E402
@@ -238,6 +239,7 @@ class Reference:
         if row["method"]:
             facts.append(f"- **Method:** `x.{row['name']}`")
         facts += [f"- **{p['name']}:** {', '.join(f'`{c!r}`' for c in p['choices'])}" for p in row["params"] if p["choices"]]
+        facts += [f"- **{title}:** {line}" for title, line in found_facts.facts(row)]
         gradient = generate.gradient(row).replace("`", "")
         facts.append(f"- **Gradient:** {typeset(gradient, {p['name'] for p in row['params']})}")
         found = [self.edges[n] for n in all_names if n in self.edges]
@@ -272,6 +274,7 @@ class Reference:
             body = [self.markdown(doc, module), self.source(value, path)]
             text = block("function", f"tapegrad.{path}{signature(value)}", body)
         else:
+            doc = dtype_text(value) if isinstance(value, tg.DType) else doc
             doc = f"`{value!r}`" if type(value) in {float, int, str, type(None)} else doc.split("\n\n")[0]
             doc = f"A {type(value).__name__}." if type(value) in {dict, list, tuple, set, frozenset} else doc
             doc = f"Has {', '.join(f'`{name}`' for name in vars(value))}." if isinstance(value, SimpleNamespace) else doc
@@ -409,7 +412,9 @@ class Reference:
 GUIDE_TO_ENTRIES = r"""In an entry, $x$, $a$ and $b$ are inputs, $y$ is the result, and $g$ is the gradient of the loss by $y$. A
 gradient that is given as a derivative, as $\frac{\partial y}{\partial x}$, is multiplied by $g$; the others
 hold it. *At the edges* shows the rows of [Numerics](../numerics.md) about this function: kinks, ties, poles. A
-parameter with a value may be left out. {ref}`genindex` lists every name."""
+parameter with a value may be left out. *Shape*, *Dtypes* and *Errors* were found by calls of the function: the shape of
+the result, in words or for arguments of these shapes; its dtype by the kind of the arguments' dtype; and what arguments
+that do not fit raise. {ref}`genindex` lists every name."""
 
 
 def toctree(pages: list[str]) -> str:
@@ -487,6 +492,19 @@ def signature(value: Any, bound: bool = False) -> str:
         kept = kept[1:]
     text = str(inspect.Signature([p if plain(p.default) else p.replace(default=Shown(p.default)) for p in kept]))
     return text.replace("*args, **kwds", "*args, **kwargs")
+
+
+def dtype_text(dtype: tg.DType) -> str:
+    """What numbers a dtype holds."""
+    if dtype == tg.bool:
+        return "The dtype of True and False, of one byte."
+    if dtype.is_floating_point or dtype.is_complex:
+        limits = tg.finfo(dtype)
+        word = "complex numbers whose parts have" if dtype.is_complex else "floating numbers of"
+        ends = f"up to {float(limits.max):.2g}, and {float(limits.eps):.2g} between 1 and the next number"
+        return f"The dtype of {word} {limits.bits} bits: {ends}."
+    whole = tg.iinfo(dtype)
+    return f"The dtype of integers of {whole.bits} bits, from {whole.min} to {whole.max}."
 
 
 def plain(default: Any) -> bool:

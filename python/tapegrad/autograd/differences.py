@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import _core
 from .._core import DType, GradError, Variable, complex128, float64
+from .._messages import a_type
 from . import grad as differentiate
 from .modes import enable_grad, no_grad
 from .report import GradcheckError, GradcheckReport
@@ -236,7 +237,7 @@ def _outputs(name: str, result: Any) -> list[Variable]:
     outputs = list(result) if isinstance(result, (list, tuple)) else [result]
     for i, out in enumerate(outputs):
         if not isinstance(out, Variable):
-            raise TypeError(f"{name} returned a {type(out).__name__} as output {i}, not a Variable")
+            raise TypeError(f"{name} returned {a_type(out)} as output {i}, not a Variable")
     return outputs
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import _core
 from .._core import GradError, Variable
+from .._messages import a_type
 from .modes import no_grad
 
 TYPE_CHECKING = False
@@ -36,8 +37,7 @@ class FunctionContext:
         for i, value in enumerate(values):
             if value is not None and not isinstance(value, Variable):
                 raise TypeError(
-                    f"save_for_backward: value {i} is a {type(value).__name__}; it takes Variables, "
-                    "other things can be attributes of ctx"
+                    f"save_for_backward: value {i} is {a_type(value)}; it takes Variables, other things can be attributes of ctx"
                 )
         self._originals = values
         self._saved = tuple(None if v is None else _core._saved(v) for v in values)
@@ -91,7 +91,7 @@ class FunctionContext:
         """Declares outputs of the forward through which no gradient flows; they are never tracked."""
         for i, output in enumerate(outputs):
             if not isinstance(output, Variable):
-                raise TypeError(f"mark_non_differentiable: output {i} is a {type(output).__name__}, not a Variable")
+                raise TypeError(f"mark_non_differentiable: output {i} is {a_type(output)}, not a Variable")
         self._marked += outputs
         self._non_differentiable.update(map(id, outputs))
 

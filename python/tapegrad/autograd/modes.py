@@ -5,6 +5,7 @@ from __future__ import annotations
 from _thread import get_ident
 
 from .. import _core
+from .._messages import a_type
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def _decorate(function: F, switch: Callable[[bool], bool], value: bool, name: st
     if isinstance(function, type):
         raise TypeError(f"{name} cannot decorate the class {function.__name__}: decorate its methods")
     if not callable(function):
-        raise TypeError(f"{name} decorates functions, not a {type(function).__name__}")
+        raise TypeError(f"{name} decorates functions, not {a_type(function)}")
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError(f"{name} cannot decorate an async function: its thread runs other tasks at every await")
 

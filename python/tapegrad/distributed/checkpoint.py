@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from .._messages import a_type
 from .._names import get_rng_state, set_rng_state
 from ..serialization import load, save
 from .group import current_group
@@ -42,7 +43,7 @@ def save_checkpoint(path: Any, parts: dict[str, Any], **data: Any) -> None:
     group = current_group("save_checkpoint")
     for name, part in parts.items():
         if not hasattr(part, "state_dict"):
-            raise TypeError(f"save_checkpoint: part {name!r} is a {type(part).__name__} without state_dict()")
+            raise TypeError(f"save_checkpoint: part {name!r} is {a_type(part)} without state_dict()")
     states = {name: _bare(part).state_dict() for name, part in parts.items()}
     random = all_gather_object(list(get_rng_state()))
     error: BaseException | None = None

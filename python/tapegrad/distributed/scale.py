@@ -99,6 +99,11 @@ def step_time(
     ``buckets`` is the number of messages that gradients are divided into; None makes them 4 MB. With ``overlap`` all but the
     last one hide behind the backward pass, as far as it is long enough. ``sharded`` is ZeRO of stage 1: the update is divided,
     and parameters are gathered after it; reduce-scatter and all-gather of the ring are then two phases of the same bytes.
+
+    >>> network = tg.distributed.scale.Network(latency=2e-6, bandwidth=22e9)
+    >>> step = tg.distributed.scale.Step(compute=0.385, parameters=50_000_000)
+    >>> tg.distributed.scale.step_time(step, network, nodes=8) > 0.385
+    True
     """
     if algorithm not in ALGORITHMS:
         raise ValueError(f"step_time: algorithm must be one of {', '.join(ALGORITHMS)}, got {algorithm!r}")

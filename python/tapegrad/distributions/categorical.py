@@ -208,7 +208,12 @@ class OneHotCategorical(Classes):
 
 
 class OneHotCategoricalStraightThrough(OneHotCategorical):
-    """A `OneHotCategorical` whose `rsample` passes the gradient to the probabilities as if it were the mean (arXiv 1308.3432)."""
+    """A `OneHotCategorical` whose `rsample` passes the gradient to the probabilities as if it were the mean (arXiv 1308.3432).
+
+    >>> probs = tg.tensor([0.2, 0.8], requires_grad=True)
+    >>> tg.distributions.OneHotCategoricalStraightThrough(probs).rsample().requires_grad
+    True
+    """
 
     has_rsample = True
 

@@ -115,7 +115,11 @@ def broadcast_all(*values: Any) -> tuple[Variable, ...]:
 
 
 def clamp_probs(probs: Variable) -> Variable:
-    """Probabilities kept away from 0 and 1 by one unit of rounding."""
+    """Probabilities kept away from 0 and 1 by one unit of rounding.
+
+    >>> bool(tg.distributions.utils.clamp_probs(tg.tensor([0.0, 1.0]))[0] > 0.0)
+    True
+    """
     eps = float(finfo(probs.dtype).eps)
     return _core.clip(probs, eps, 1.0 - eps)
 
@@ -160,7 +164,11 @@ class lazy_property:
 
 
 def tril_matrix_to_vec(mat: Variable, diag: int = 0) -> Variable:
-    """The lower triangles of matrices up to a diagonal, row by row, as vectors."""
+    """The lower triangles of matrices up to a diagonal, row by row, as vectors.
+
+    >>> tg.distributions.utils.tril_matrix_to_vec(tg.tensor([[1.0, 0.0], [2.0, 3.0]]))
+    Variable([1., 2., 3.])
+    """
     import numpy as np
 
     n = mat.shape[-1]
@@ -171,7 +179,12 @@ def tril_matrix_to_vec(mat: Variable, diag: int = 0) -> Variable:
 
 
 def vec_to_tril_matrix(vec: Variable, diag: int = 0) -> Variable:
-    """Lower triangles from vectors: the inverse of `tril_matrix_to_vec`."""
+    """Lower triangles from vectors: the inverse of `tril_matrix_to_vec`.
+
+    >>> tg.distributions.utils.vec_to_tril_matrix(tg.tensor([1.0, 2.0, 3.0]))
+    Variable([[1., 0.],
+              [2., 3.]])
+    """
     import numpy as np
 
     count = vec.shape[-1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from operator import index
 
 from .. import _core
-from .._messages import in_layer, not_a_module
+from .._messages import a_type, in_layer, not_a_module
 from .module import Module
 from .parameter import Parameter
 
@@ -44,7 +44,7 @@ class _Container(Module):
         if isinstance(value, Module) or (value is None and name in self._modules):
             self._modules[name] = value
         elif name in self._modules:
-            raise TypeError(f"{type(self).__name__}.{name} is a Module and takes a Module or None, not a {type(value).__name__}")
+            raise TypeError(f"{type(self).__name__}.{name} is a Module and takes a Module or None, not {a_type(value)}")
         elif isinstance(getattr(type(self), name, None), property):
             object.__setattr__(self, name, value)
         else:
@@ -120,7 +120,7 @@ class _Numbered(_Container):
     def extend(self, modules: Iterable[Module]) -> Self:
         """Adds modules at the end."""
         if not hasattr(modules, "__iter__"):
-            raise TypeError(f"{type(self).__name__}.extend takes an iterable of Modules, not a {type(modules).__name__}")
+            raise TypeError(f"{type(self).__name__}.extend takes an iterable of Modules, not {a_type(modules)}")
         for module in list(modules):
             self.append(module)
         return self
@@ -344,7 +344,7 @@ class ParameterList(Module):
     def extend(self, values: Iterable[Any]) -> Self:
         """Adds values at the end."""
         if isinstance(values, _core.Variable) or not hasattr(values, "__iter__"):
-            raise TypeError(f"ParameterList.extend takes an iterable of values, not a {type(values).__name__}")
+            raise TypeError(f"ParameterList.extend takes an iterable of values, not {a_type(values)}")
         for value in list(values):
             self.append(value)
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .. import _core
 from .._core import Variable
-from .._messages import check_constructor, warn_of_plain_container
+from .._messages import a_type, check_constructor, warn_of_plain_container
 from .._rows import whole
 from .hooks import HookHandle, call_with_hooks
 from .parameter import Buffer, Parameter
@@ -103,22 +103,20 @@ class Module:
                 self._unmark(name)
         elif kind in (BUFFER, TRANSIENT):
             if not (value is None or isinstance(value, Variable)):
-                raise TypeError(f"{type(self).__name__}.{name} is a buffer and takes a Variable, not a {type(value).__name__}")
+                raise TypeError(f"{type(self).__name__}.{name} is a buffer and takes a Variable, not {a_type(value)}")
         elif kind == PARAMETER or isinstance(old, Parameter):
             if value is None or (isinstance(value, Variable) and not value.is_leaf):
                 # A result of operations on the parameter, as in MAML: gradients flow through it to the leaf.
                 self._mark(name, PARAMETER)
             else:
                 raise TypeError(
-                    f"{type(self).__name__}.{name} is a Parameter; a {type(value).__name__} would take it off the module. "
+                    f"{type(self).__name__}.{name} is a Parameter; {a_type(value)} would take it off the module. "
                     f"Assign an nn.Parameter, a result of operations on it or None, or change its value with "
                     f"{name}[...] = value under no_grad()"
                 )
         elif kind == MODULE or isinstance(old, Module):
             if value is not None:
-                raise TypeError(
-                    f"{type(self).__name__}.{name} is a Module and takes a Module or None, not a {type(value).__name__}"
-                )
+                raise TypeError(f"{type(self).__name__}.{name} is a Module and takes a Module or None, not {a_type(value)}")
             self._mark(name, MODULE)
 
     def __delattr__(self, name: str) -> None:
@@ -271,7 +269,7 @@ class Module:
     def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
         """Puts a module in the place of a dotted name; with ``strict`` there must be one already."""
         if not isinstance(module, Module):
-            raise TypeError(f"set_submodule: {target} takes a Module, not a {type(module).__name__}")
+            raise TypeError(f"set_submodule: {target} takes a Module, not {a_type(module)}")
         path, _, name = target.rpartition(".")
         if not name:
             raise ValueError("set_submodule: the name of the module is empty")
@@ -301,7 +299,7 @@ class Module:
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Assigns a parameter, or ``None`` for one that is left out, to an attribute."""
         if param is not None and not isinstance(param, Parameter):
-            raise TypeError(f"register_parameter: {name} must be a Parameter or None, not a {type(param).__name__}")
+            raise TypeError(f"register_parameter: {name} must be a Parameter or None, not {a_type(param)}")
         self._checked_name(name, self._kinds.get(name) == PARAMETER or isinstance(self.__dict__.get(name), Parameter))
         if param is None:
             self.__dict__.pop(name, None)
@@ -311,7 +309,7 @@ class Module:
     def register_buffer(self, name: str, tensor: Variable | None, persistent: bool = True) -> None:
         """Assigns a Variable that is not learned; a persistent one is part of ``state_dict()``."""
         if tensor is not None and not isinstance(tensor, Variable):
-            raise TypeError(f"register_buffer: {name} must be a Variable or None, not a {type(tensor).__name__}")
+            raise TypeError(f"register_buffer: {name} must be a Variable or None, not {a_type(tensor)}")
         self._checked_name(name, self._kinds.get(name) in (BUFFER, TRANSIENT))
         self._mark(name, BUFFER if persistent else TRANSIENT)
         setattr(self, name, tensor)
@@ -319,7 +317,7 @@ class Module:
     def add_module(self, name: str, module: Module | None) -> None:
         """Assigns a module to an attribute."""
         if module is not None and not isinstance(module, Module):
-            raise TypeError(f"add_module: {name} must be a Module or None, not a {type(module).__name__}")
+            raise TypeError(f"add_module: {name} must be a Module or None, not {a_type(module)}")
         self._checked_name(name, self._kinds.get(name) == MODULE or isinstance(self.__dict__.get(name), Module))
         if module is None:
             self._mark(name, MODULE)
@@ -540,7 +538,7 @@ class Module:
 
     def _add_hook(self, kind: str, hook: Hook, entry: Any, prepend: bool = False) -> HookHandle:
         if not callable(hook):
-            raise TypeError(f"a hook is a function, not a {type(hook).__name__}")
+            raise TypeError(f"a hook is a function, not {a_type(hook)}")
         self.__dict__["_hooked"] = self._hooked or "state_dict" not in kind
         return HookHandle(self.__dict__.setdefault(kind, {}), entry, prepend)
 

@@ -110,6 +110,11 @@ class _BatchNorm(_ChannelNorm):
     def forward(self, input: Variable) -> Variable:
         """Computes the output; in training it moves the running statistics."""
         self._check(input)
+        if input.shape[1] != self.num_features and (self.affine or self.track_running_stats):
+            raise _core.ShapeError(
+                f"{type(self).__name__}: the input has shape {input.shape}, "
+                f"expected {self.num_features} channels (num_features) on axis 1"
+            )
         momentum = self._count()
         of_batch = self.training or (self.running_mean is None and self.running_var is None)
         keep = not self.training or self.track_running_stats

@@ -283,6 +283,10 @@ class RNNBase(Module):
         shapes = [(count, batch, width) for width in widths]
         if hx is None:
             return tuple(_core.zeros(shape, dtype=dtype) for shape in shapes)
+        if len(hx) != len(shapes):
+            raise _core.ShapeError(
+                f"{type(self).__name__}: expected a pair of states (h, c) of shapes {shapes[0]} and {shapes[-1]}, got {len(hx)}"
+            )
         for state, shape in zip(hx, shapes):
             if state.shape != shape:
                 raise _core.ShapeError(f"{type(self).__name__}: expected a state of shape {shape}, got {state.shape}")
@@ -452,6 +456,8 @@ class LSTM(RNNBase):
 
     def forward(self, input: Any, hx: tuple[Variable, Variable] | None = None) -> tuple[Any, tuple[Variable, Variable]]:
         """Outputs and last states."""
+        if isinstance(hx, _core.Variable):
+            raise TypeError("LSTM: hx must be a pair of states (h, c), not one Variable")
         out, (h, c) = self._run(input, None if hx is None else tuple(hx))
         return out, (h, c)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import _core
 from .._core import Variable
+from .._messages import a_type
 from .parameter import Parameter, Uninitialized
 from .rows import renewed
 
@@ -162,7 +163,7 @@ class _Load:
 def load(module: Module, state: Mapping[str, Any], strict: bool, assign: bool = False) -> LoadResult:
     """Checks everything, then changes values."""
     if not hasattr(state, "keys"):
-        raise TypeError(f"load_state_dict takes a mapping of names to arrays, not a {type(state).__name__}")
+        raise TypeError(f"load_state_dict takes a mapping of names to arrays, not {a_type(state)}")
     task = _Load(dict(state), strict, assign)
     try:
         task.visit(module, "")

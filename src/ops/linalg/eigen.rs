@@ -223,7 +223,7 @@ fn triangle(op: &str, uplo: &str) -> Result<bool> {
     match uplo {
         "L" | "l" => Ok(true),
         "U" | "u" => Ok(false),
-        _ => Err(Error::Value(format!("{op}: UPLO is {uplo:?}, expected 'L' or 'U'"))),
+        _ => Err(Error::Value(format!("{op}: UPLO is '{uplo}', expected 'L' or 'U'"))),
     }
 }
 
@@ -232,7 +232,7 @@ pub(super) fn zero(op: &str, degenerate: &str) -> Result<bool> {
     match degenerate {
         "raise" => Ok(false),
         "zero" => Ok(true),
-        _ => Err(Error::Value(format!("{op}: degenerate is {degenerate:?}, expected 'raise' or 'zero'"))),
+        _ => Err(Error::Value(format!("{op}: degenerate is '{degenerate}', expected 'raise' or 'zero'"))),
     }
 }
 

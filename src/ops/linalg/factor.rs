@@ -369,7 +369,7 @@ pub fn qr(a: &Variable, mode: &str) -> Result<Vec<Variable>> {
     let complete = match mode {
         "reduced" | "r" => false,
         "complete" => true,
-        _ => return Err(Error::Value(format!("qr: mode is {mode:?}, expected 'reduced', 'complete' or 'r'"))),
+        _ => return Err(Error::Value(format!("qr: mode is '{mode}', expected 'reduced', 'complete' or 'r'"))),
     };
     let outs: Vec<Variable> = apply_all(&QR, &[(&matrices("qr", a)?).into()], &Mode { complete })?.into_iter().collect();
     let from = usize::from(mode == "r");

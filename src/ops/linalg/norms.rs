@@ -20,7 +20,7 @@ fn of_matrices(op: &str, x: &Variable, ord: &str) -> Result<Variable> {
         "-inf" => min(&columns(x, -1)?, Some(&[-1]), false),
         "2" => max(&svdvals(x)?, Some(&[-1]), false),
         "-2" => min(&svdvals(x)?, Some(&[-1]), false),
-        _ => Err(Error::Value(format!("{op}: ord is {ord} for a matrix norm, expected 'fro', 'nuc', 1, -1, 2, -2, inf or -inf"))),
+        _ => Err(Error::Value(format!("{op}: ord is {} for a matrix norm, expected 'fro', 'nuc', 1, -1, 2, -2, inf or -inf", shown(ord)))),
     }
 }
 
@@ -31,6 +31,11 @@ fn plain(ord: &str) -> String {
         Ok(x) => x.to_string(),
         Err(_) => ord.to_owned(),
     }
+}
+
+/// An order in a message: a number as it is, a name in quotes.
+fn shown(ord: &str) -> String {
+    if ord.parse::<f64>().is_ok() { plain(ord) } else { format!("'{ord}'") }
 }
 
 /// The norms of the matrices in two axes.
@@ -63,7 +68,10 @@ pub fn norm(x: &Variable, ord: &str, axes: Option<&[isize]>, keepdims: bool) -> 
         let vector = ord.is_empty() || x.ndim() == 1;
         if !vector && x.ndim() != 2 {
             let shape = show_shape(x.shape());
-            return Err(Error::Value(format!("norm: ord is {ord} for an array of shape {shape}; name the axes of the vectors or matrices by axis=")));
+            return Err(Error::Value(format!(
+                "norm: ord is {} for an array of shape {shape}; name the axes of the vectors or matrices by axis=",
+                shown(ord)
+            )));
         }
         return if vector { vector_norm(x, None, keepdims, number(ord)?) } else { matrix_norm(x, ord, [-2, -1], keepdims) };
     };
@@ -79,7 +87,7 @@ fn number(ord: &str) -> Result<f64> {
     if ord.is_empty() {
         return Ok(2.0);
     }
-    ord.parse().map_err(|_| Error::Value(format!("norm: ord is {ord:?} for a vector norm, expected a number")))
+    ord.parse().map_err(|_| Error::Value(format!("norm: ord is {} for a vector norm, expected a number", shown(ord))))
 }
 
 /// The condition number: from singular values for p = 2 (or none) and -2, else the product of the norms of A and its inverse.

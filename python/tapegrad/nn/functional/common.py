@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import wraps
 
 from ... import _core
+from ..._messages import a_type
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def finish(input: Any, output: Variable, inplace: bool) -> Variable:
     if not inplace:
         return output
     if not isinstance(input, _core.Variable):
-        raise TypeError(f"inplace=True needs a Variable to write to, not a {type(input).__name__}")
+        raise TypeError(f"inplace=True needs a Variable to write to, not {a_type(input)}")
     changed: Variable = input.copy_(output)
     return changed
 

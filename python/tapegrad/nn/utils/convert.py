@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ... import _core
+from ..._messages import a_type
 from ..state import assign
 
 TYPE_CHECKING = False
@@ -39,7 +40,7 @@ def vector_to_parameters(vec: Variable, parameters: Iterable[Variable]) -> None:
     [3.0]
     """
     if not isinstance(vec, _core.Variable):
-        raise TypeError(f"vector_to_parameters takes a Variable, not a {type(vec).__name__}")
+        raise TypeError(f"vector_to_parameters takes a Variable, not {a_type(vec)}")
     targets = list(parameters)
     need = sum(p.size for p in targets)
     if vec.ndim != 1 or vec.size != need:

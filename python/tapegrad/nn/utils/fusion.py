@@ -66,7 +66,13 @@ def fuse_linear_bn_eval(linear: Module, bn: Module) -> Module:
 
 
 def fuse_conv_bn_eval(conv: Module, bn: Module, transpose: bool = False) -> Module:
-    """A convolution that equals ``conv`` followed by ``bn`` in evaluation."""
+    """A convolution that equals ``conv`` followed by ``bn`` in evaluation.
+
+    >>> conv, bn = tg.nn.Conv2d(1, 2, 3).eval(), tg.nn.BatchNorm2d(2).eval()
+    >>> x = tg.randn(1, 1, 5, 5)
+    >>> tg.allclose(tg.nn.utils.fuse_conv_bn_eval(conv, bn)(x), bn(conv(x)), atol=1e-5)
+    Variable(True)
+    """
     return _fused_layer("fuse_conv_bn_eval", conv, bn, 1 if transpose else 0)
 
 

@@ -65,7 +65,12 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
 
 
 def remove_weight_norm(module: Module, name: str = "weight") -> Module:
-    """Makes the present weight a plain parameter again."""
+    """Makes the present weight a plain parameter again.
+
+    >>> layer = tg.nn.utils.weight_norm(tg.nn.Linear(2, 3))
+    >>> sorted(name for name, _ in tg.nn.utils.remove_weight_norm(layer).named_parameters())
+    ['bias', 'weight']
+    """
     handle = module.__dict__.get("_norm_handles", {}).pop(name, None)
     if handle is None or not isinstance(handle._hooks.get(handle.id, (None,))[0], _WeightNormHook):
         raise ValueError(f"remove_weight_norm: {type(module).__name__} has no weight norm of {name!r}")

@@ -14,6 +14,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 from ... import _core
+from ..._messages import a_type
 from ...autograd import no_grad
 from ..container import ModuleDict, ModuleList
 from ..module import Module
@@ -161,9 +162,17 @@ def register_parametrization(module: Module, tensor_name: str, parametrization: 
 
     ``parametrization(original)`` must keep shape and dtype unless ``unsafe``. Its ``right_inverse(value)``, if there is one,
     makes original values from a value: the present one, and what is assigned later. Returns the module.
+
+    >>> class Positive(tg.nn.Module):
+    ...     def forward(self, x):
+    ...         return tg.exp(x)
+    >>> layer = tg.nn.Linear(2, 1)
+    >>> _ = tg.nn.utils.parametrize.register_parametrization(layer, "weight", Positive())
+    >>> bool((layer.weight > 0.0).all())
+    True
     """
     if not isinstance(parametrization, Module):
-        raise TypeError(f"register_parametrization: a parametrization is a Module, not a {type(parametrization).__name__}")
+        raise TypeError(f"register_parametrization: a parametrization is a Module, not {a_type(parametrization)}")
     parametrization.train(module.training)
     if is_parametrized(module, tensor_name):
         parts: Any = module.parametrizations[tensor_name]
@@ -194,7 +203,7 @@ def register_parametrization(module: Module, tensor_name: str, parametrization: 
 
 def _check(name: str, before: Variable, after: Any) -> None:
     if not isinstance(after, _core.Variable) or after.shape != before.shape or after.dtype != before.dtype:
-        got = f"{after.shape} of {after.dtype}" if isinstance(after, _core.Variable) else f"a {type(after).__name__}"
+        got = f"{after.shape} of {after.dtype}" if isinstance(after, _core.Variable) else f"{a_type(after)}"
         raise ValueError(
             f"register_parametrization: the parametrization makes {got} of {name}, which is {before.shape} of {before.dtype}; "
             "pass unsafe=True if that is meant"

@@ -72,7 +72,13 @@ def _fits(name: str, mask: Variable, parameter: Variable) -> None:
 
 
 def remove(module: Module, name: str) -> Module:
-    """Makes the pruned parameter a plain one; its zeros stay, but are trained again."""
+    """Makes the pruned parameter a plain one; its zeros stay, but are trained again.
+
+    >>> layer = tg.nn.utils.prune.l1_unstructured(tg.nn.Linear(2, 1), "weight", amount=1)
+    >>> layer = tg.nn.utils.prune.remove(layer, "weight")
+    >>> sorted(name for name, _ in layer.named_parameters())
+    ['bias', 'weight']
+    """
     handle = module.__dict__.get("_prune_handles", {}).pop(name, None)
     if handle is None:
         raise ValueError(f"prune.remove: {name!r} of {type(module).__name__} is not pruned")
@@ -117,7 +123,12 @@ def _smallest(scores: Any, mask: Any, count: int) -> Any:
 
 
 def identity(module: Module, name: str) -> Module:
-    """Prunes nothing, but gives the parameter a mask of ones."""
+    """Prunes nothing, but gives the parameter a mask of ones.
+
+    >>> layer = tg.nn.utils.prune.identity(tg.nn.Linear(2, 1), "weight")
+    >>> layer.weight_mask
+    Variable([[1., 1.]])
+    """
     return custom_from_mask(module, name, _core.ones_like(_present(module, name)[1]))
 
 
@@ -136,7 +147,12 @@ def l1_unstructured(module: Module, name: str, amount: float, importance_scores:
 
 
 def random_unstructured(module: Module, name: str, amount: float) -> Module:
-    """Prunes elements at random: a share, or a number of them."""
+    """Prunes elements at random: a share, or a number of them.
+
+    >>> layer = tg.nn.utils.prune.random_unstructured(tg.nn.Linear(4, 1), "weight", amount=0.5)
+    >>> int((layer.weight == 0.0).sum())
+    2
+    """
     value, mask = _present(module, name)
     known = mask.numpy()
     scores = _core.rand(*value.shape).numpy()
@@ -146,7 +162,12 @@ def random_unstructured(module: Module, name: str, amount: float) -> Module:
 def ln_structured(
     module: Module, name: str, amount: float, n: float, dim: int, importance_scores: Variable | None = None
 ) -> Module:
-    """Prunes whole slices along ``dim``, those of the smallest ``n``-norm: a share, or a number of them."""
+    """Prunes whole slices along ``dim``, those of the smallest ``n``-norm: a share, or a number of them.
+
+    >>> layer = tg.nn.utils.prune.ln_structured(tg.nn.Linear(3, 4), "weight", amount=1, n=2, dim=0)
+    >>> int((layer.weight_mask.sum(axis=1) == 0.0).sum())
+    1
+    """
     value, mask = _present(module, name)
     scores = value if importance_scores is None else _core.asarray(importance_scores)
     rows = _core.reshape(_core.moveaxis(scores * mask, dim, 0), (value.shape[dim], -1))
@@ -154,7 +175,12 @@ def ln_structured(
 
 
 def random_structured(module: Module, name: str, amount: float, dim: int) -> Module:
-    """Prunes whole slices along ``dim`` at random: a share, or a number of them."""
+    """Prunes whole slices along ``dim`` at random: a share, or a number of them.
+
+    >>> layer = tg.nn.utils.prune.random_structured(tg.nn.Linear(3, 4), "weight", amount=2, dim=0)
+    >>> int((layer.weight_mask.sum(axis=1) == 0.0).sum())
+    2
+    """
     value, mask = _present(module, name)
     return _slices(module, name, mask, _core.rand(value.shape[dim]).numpy(), amount, dim)
 
@@ -175,6 +201,12 @@ def global_unstructured(
     """Prunes the elements of the smallest absolute value of several parameters together.
 
     ``pruning_method`` is :func:`l1_unstructured` or :func:`random_unstructured`, or a class of that name.
+
+    >>> net = tg.nn.Sequential(tg.nn.Linear(2, 3), tg.nn.Linear(3, 1))
+    >>> prune = tg.nn.utils.prune
+    >>> prune.global_unstructured([(net[0], "weight"), (net[1], "weight")], prune.L1Unstructured, amount=4)
+    >>> int((net[0].weight == 0.0).sum() + (net[1].weight == 0.0).sum())
+    4
     """
     import numpy as np
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from ... import _core
 from ..._core import Variable
+from ..._messages import a_type
 
 
 def default_collate(batch: Sequence[Any]) -> Any:
@@ -41,7 +42,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
         parts = [default_collate(part) for part in _parts(batch)]
         return parts if type(first) in (tuple, list) else _like(first, parts)
     raise TypeError(
-        f"default_collate: a sample holds a {type(first).__name__}; expected arrays, numbers, strings, mappings, tuples or "
+        f"default_collate: a sample holds {a_type(first)}; expected arrays, numbers, strings, mappings, tuples or "
         "lists. Give the loader a collate_fn that makes a batch of such samples"
     )
 

@@ -42,6 +42,12 @@ class IterableDataset(Dataset[T_co]):
     """Base of datasets that are streams: define ``__iter__``, and ``__len__`` if it is known.
 
     With several workers each iterates over the whole dataset: divide it by :func:`get_worker_info`.
+
+    >>> class Count(tg.utils.data.IterableDataset):
+    ...     def __iter__(self):
+    ...         return iter([1.0, 2.0, 3.0])
+    >>> [x.tolist() for x in tg.utils.data.DataLoader(Count(), batch_size=2)]
+    [[1.0, 2.0], [3.0]]
     """
 
     def __iter__(self) -> Iterator[T_co]:
@@ -90,7 +96,11 @@ class TensorDataset(Dataset[tuple[Variable, ...]]):
 
 
 class StackDataset(Dataset[Any]):
-    """Several datasets side by side: samples are tuples of their samples, or dicts when the datasets have names."""
+    """Several datasets side by side: samples are tuples of their samples, or dicts when the datasets have names.
+
+    >>> tg.utils.data.StackDataset([1, 2], ["a", "b"])[1]
+    (2, 'b')
+    """
 
     def __init__(self, *args: Dataset[Any], **kwargs: Dataset[Any]) -> None:
         if bool(args) == bool(kwargs):
@@ -113,7 +123,11 @@ class StackDataset(Dataset[Any]):
 
 
 class ConcatDataset(Dataset[T_co]):
-    """Datasets one after another."""
+    """Datasets one after another.
+
+    >>> list(tg.utils.data.ConcatDataset([[1, 2], [3]]))
+    [1, 2, 3]
+    """
 
     def __init__(self, datasets: Iterable[Dataset[Any]]) -> None:
         self.datasets: list[Any] = list(datasets)
@@ -138,7 +152,14 @@ class ConcatDataset(Dataset[T_co]):
 
 
 class ChainDataset(IterableDataset[T_co]):
-    """Streams one after another."""
+    """Streams one after another.
+
+    >>> class Count(tg.utils.data.IterableDataset):
+    ...     def __iter__(self):
+    ...         return iter(range(2))
+    >>> list(tg.utils.data.ChainDataset([Count(), Count()]))
+    [0, 1, 0, 1]
+    """
 
     def __init__(self, datasets: Iterable[Dataset[Any]]) -> None:
         self.datasets: list[Any] = list(datasets)
@@ -155,7 +176,11 @@ class ChainDataset(IterableDataset[T_co]):
 
 
 class Subset(Dataset[T_co]):
-    """The samples of a dataset at these places, in this order."""
+    """The samples of a dataset at these places, in this order.
+
+    >>> list(tg.utils.data.Subset([10, 20, 30], [2, 0]))
+    [30, 10]
+    """
 
     def __init__(self, dataset: Dataset[Any], indices: Sequence[int]) -> None:
         self.dataset: Any = dataset

@@ -15,6 +15,7 @@ import numpy as np
 
 from ... import _core
 from ..._core import Variable
+from ..._messages import a_type
 from ..._unpickle import FileFormatError, read_pickle
 from .dataset import Dataset, TensorDataset
 
@@ -103,7 +104,7 @@ def read_cifar(path: Any) -> tuple[Variable, Variable]:
 
 def _cifar_batch(found: Any, path: Any) -> tuple[Variable, Variable]:
     if not isinstance(found, dict):
-        raise FileFormatError(f"{path} is not a batch of CIFAR: it holds a {type(found).__name__}")
+        raise FileFormatError(f"{path} is not a batch of CIFAR: it holds {a_type(found)}")
     named = {(k.decode("latin1") if isinstance(k, bytes) else str(k)): v for k, v in found.items()}
     labels = named.get("labels", named.get("fine_labels"))
     data = named.get("data")

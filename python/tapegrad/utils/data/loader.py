@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice, repeat
 from typing import Any, Generic, TypeVar
 
+from ..._messages import a_type
 from .collate import default_collate, default_convert
 from .dataset import IterableDataset, gather_of
 from .sampler import BatchSampler, RandomSampler, SequentialSampler, _Seeded, order_of
@@ -124,7 +125,7 @@ class DataLoader(Generic[T_co]):
         if self._iterable:
             if not hasattr(self.dataset, "__iter__"):
                 raise TypeError(
-                    f"DataLoader: a {type(self.dataset).__name__} is no dataset; it needs __getitem__ and __len__, or __iter__"
+                    f"DataLoader: {a_type(self.dataset)} is no dataset; it needs __getitem__ and __len__, or __iter__"
                 )
             for name, value in (("shuffle", shuffle), ("sampler", sampler), ("batch_sampler", batch_sampler)):
                 if value not in {None, False} if name == "shuffle" else value is not None:

@@ -38,7 +38,11 @@ class _Ordered(Sampler[int]):
 
 
 class SequentialSampler(_Ordered):
-    """All places in order."""
+    """All places in order.
+
+    >>> list(tg.utils.data.SequentialSampler("abc"))
+    [0, 1, 2]
+    """
 
     def __init__(self, data_source: Sized) -> None:
         self.data_source = data_source
@@ -83,7 +87,11 @@ def _count(name: str, num_samples: Any) -> int:
 
 
 class RandomSampler(_Seeded):
-    """All places in random order; ``num_samples`` of them, or with ``replacement`` each drawn anew."""
+    """All places in random order; ``num_samples`` of them, or with ``replacement`` each drawn anew.
+
+    >>> sorted(tg.utils.data.RandomSampler(range(4)))
+    [0, 1, 2, 3]
+    """
 
     def __init__(
         self, data_source: Sized, replacement: bool = False, num_samples: int | None = None, generator: Any = None
@@ -117,7 +125,11 @@ class RandomSampler(_Seeded):
 
 
 class SubsetRandomSampler(_Seeded):
-    """These places in random order."""
+    """These places in random order.
+
+    >>> sorted(tg.utils.data.SubsetRandomSampler([5, 7]))
+    [5, 7]
+    """
 
     def __init__(self, indices: Sequence[int], generator: Any = None) -> None:
         self.indices = indices
@@ -173,7 +185,11 @@ class WeightedRandomSampler(_Seeded):
 
 
 class BatchSampler(Sampler["list[int]"]):
-    """Groups the indices of a sampler into lists of ``batch_size``; with ``drop_last`` without a shorter last one."""
+    """Groups the indices of a sampler into lists of ``batch_size``; with ``drop_last`` without a shorter last one.
+
+    >>> list(tg.utils.data.BatchSampler(tg.utils.data.SequentialSampler(range(5)), 2, drop_last=False))
+    [[0, 1], [2, 3], [4]]
+    """
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size <= 0:
