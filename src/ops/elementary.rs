@@ -7,7 +7,7 @@ use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Operand, Param,
 use super::samples::{Domain, Draw, NONZERO, POSITIVE, REAL, call_with};
 use super::shape::{astype, scalar};
 use super::{add, all, equal, isfinite, isnan, less_equal, logical_and, logical_or, multiply, subtract, where_};
-use crate::array::{Array, DType, Shape, broadcast_shapes, default_float};
+use crate::array::{Array, DType, broadcast_shapes, default_float};
 use crate::error::{Error, Result};
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::complex::functions;
@@ -323,18 +323,6 @@ pub fn array_equal(a: &Variable, b: &Variable, equal_nan: bool, broadcast: bool)
         same = logical_or(&same, &logical_and(&isnan(a)?, &isnan(b)?)?)?;
     }
     all(&same, None, false)
-}
-
-/// The common shape of shapes.
-///
-/// # Errors
-/// `Shape` when there is none.
-pub fn common_shape(op: &str, shapes: &[Shape]) -> Result<Shape> {
-    let mut out = Shape::new();
-    for s in shapes {
-        out = broadcast_shapes(&out, s).ok_or_else(|| Error::broadcast(op, &out, s))?;
-    }
-    Ok(out)
 }
 
 fn call_close(a: &Args<'_>) -> Result<Variable> {
