@@ -330,6 +330,9 @@ fn call_close(a: &Args<'_>) -> Result<Variable> {
 }
 
 fn call_nan_to_num(a: &Args<'_>) -> Result<Value> {
+    if !a.flag(1)? {
+        return Err(Error::Value("nan_to_num: copy=False, which writes into x, is not available; use x.nan_to_num_()".to_owned()));
+    }
     Ok(nan_to_num(&a.variable(0)?, a.float(2)?, a.opt_float(3)?, a.opt_float(4)?)?.into())
 }
 
@@ -388,7 +391,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "nan_to_num",
-        doc: "x with NaN replaced by nan, infinity by posinf (None: the largest number) and minus infinity by neginf (None: the smallest). No gradient flows to what is replaced. copy=False is accepted, and copies all the same.\n\n>>> tg.nan_to_num(tg.Variable([1.0, float(\"nan\")]))\nVariable([1., 0.])\n",
+        doc: "x with NaN replaced by nan, infinity by posinf (None: the largest number) and minus infinity by neginf (None: the smallest). No gradient flows to what is replaced. copy=False, which would write into x, raises ValueError: use x.nan_to_num_().\n\n>>> tg.nan_to_num(tg.Variable([1.0, float(\"nan\")]))\nVariable([1., 0.])\n",
         params: &[
             Param::array("x"),
             Param::flag("copy", true),

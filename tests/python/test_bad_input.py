@@ -135,11 +135,13 @@ def test_numbers_of_steps_and_groups_may_be_huge() -> None:
         assert tg.diff(tg.asarray([True, False]), n, axis=0).dtype == tg.bool
         assert tg.polyder([1.0, 2.0], n).tolist() == []
     assert tg.diff(tg.zeros((2, 0)), 2**40).shape == (2, 0)
-    refused(lambda: F.channel_shuffle(tg.zeros((2, 0, 3)), 2**62), ValueError, f"0 channels cannot be divided into {2**62} groups")
+    refused(
+        lambda: F.channel_shuffle(tg.zeros((2, 0, 3)), 2**62), ValueError, f"0 channels cannot be divided into {2**62} groups"
+    )
     assert F.channel_shuffle(tg.zeros((2, 0, 3)), 1).shape == (2, 0, 3)
     rows = tg.zeros(2)
     for wrong in (2**63 - 1, 2**62):
-        with pytest.raises((ValueError, MemoryError), match="segment_sum: .*more than there is memory for"):
+        with pytest.raises((ValueError, MemoryError), match=r"segment_sum: .*more than there is memory for"):
             tg.segment_sum(rows, tg.Variable([0, wrong]))
     refused(lambda: tg.segment_sum(rows, tg.Variable([-7, -9])), IndexError, "index -7 is out of bounds")
 
