@@ -317,6 +317,8 @@ def copyto(dst: Variable, src: Any, where: Any = True) -> None:
 
 def _of_dtype(values: Any, x: Variable) -> Variable:
     """Values in the dtype of an array. Numbers are read as numbers of it, so that no digits are lost."""
+    if values is None:
+        raise TypeError("the values to write are None, expected a number or an array")
     found: Variable = _core._together(values, x)[0]
     return found.astype(x.dtype)
 

@@ -499,6 +499,11 @@ def _linspace(
     return linspace(start, stop, num, endpoint, retstep=retstep, dtype=dtype, axis=axis, **options)
 
 
+def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+    result = _core.nan_to_num(x, True, nan, posinf, neginf)
+    return result if copy else into("nan_to_num", x, result)
+
+
 def _copy(a: Any, order: str = "K", subok: bool = False) -> Variable:
     return _arrays.copy(a)
 
@@ -519,6 +524,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "histogram_bin_edges": _numpy_options.histogram_bin_edges,
     "linspace": _linspace,
     "meshgrid": _numpy_options.meshgrid,
+    "nan_to_num": _nan_to_num,
     "ndim": _arrays.ndim,
     "ones_like": _like(1),
     "pad": _numpy_options.pad,

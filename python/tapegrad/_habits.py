@@ -257,7 +257,7 @@ def _is_same_size(self: Variable, other: Variable) -> bool:
 def _stride(self: Variable, dim: int | None = None) -> Any:
     """How many elements lie from one place of an axis to the next."""
     steps = tuple(_core._strides(self))
-    return steps if dim is None else steps[dim]
+    return steps if dim is None else steps[axis_of("stride", dim, self.ndim)]
 
 
 @_method("is_contiguous")

@@ -20,7 +20,10 @@ _ABSENT: Any = object()
 def _inexact(a: Any, dtype: Any = None) -> Variable:
     x = _core.asarray(a)
     if dtype is not None:
-        return x.astype(dtype)
+        wanted = _core.DType(dtype)
+        if not wanted.is_inexact:
+            raise _core.DTypeError(f"means and variances are computed in a floating or complex dtype, got dtype={wanted}")
+        return x.astype(wanted)
     return x if x.dtype.is_floating_point or x.dtype.is_complex else x.astype(_core.float64)
 
 

@@ -84,7 +84,7 @@ def polyder(p: Any, m: int = 1) -> Variable:
     if m < 0:
         raise ValueError(f"polyder: the order is {m}, expected 0 or more (see polyint)")
     (x,) = _coefficients("polyder", p)
-    for _ in range(m):
+    for _ in range(min(m, x.size)):
         x = x[:-1] * _core.arange(x.size - 1, 0, -1).astype(x.dtype)
     return x
 

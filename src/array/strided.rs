@@ -46,7 +46,7 @@ impl Cursor {
         let mut done = 0;
         loop {
             if column == 0
-                && self.run <= SHORT
+                && self.run <= SHORT_RUN_LEN
                 && let (Some(&(n, s)), Some(i)) = (self.outer.last(), index.last_mut())
             {
                 let rows = (n - *i).min((out.len() - done) / self.run);
@@ -114,7 +114,7 @@ impl Cursor {
 }
 
 /// Runs of at most this many elements are read several rows at a time.
-const SHORT: usize = 8;
+const SHORT_RUN_LEN: usize = 8;
 
 /// The next row.
 #[inline]

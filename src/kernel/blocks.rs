@@ -154,7 +154,7 @@ pub(super) fn zip<T: Element, O: Element, const N: usize>(
         return Array::build(shape, |data: &mut [O]| body.piece(&slices, data));
     }
     let sources = inputs.map(|i| Source::<T>::new(i, shape, T::from_scalar));
-    Array::build(shape, |data: &mut [O]| spread(&sources, shape, data, cost, once, body))
+    Array::build(shape, |data: &mut [O]| run_parallel(&sources, shape, data, cost, once, body))
 }
 
 /// Calls `f` with pieces of equal length of operands, some of which may be reused periodically. `f` is inlined, so there is one copy of it.
@@ -169,7 +169,7 @@ pub(super) fn in_step<T, O, const N: usize>(inputs: &[&[T]; N], out: &mut [O], m
 }
 
 /// Computes the whole result, on several threads if there is enough work.
-fn spread<T: Plain, O: Send, const N: usize>(
+fn run_parallel<T: Plain, O: Send, const N: usize>(
     sources: &[Source<'_, T>; N],
     shape: &[usize],
     data: &mut [O],
@@ -204,7 +204,7 @@ pub fn update<T: Element, const N: usize>(target: &mut Array, inputs: [Input<'_>
     }
     let shape = Shape::from_slice(target.shape());
     let sources = inputs.map(|i| Source::<T>::new(i, &shape, T::from_scalar));
-    spread(&sources, &shape, target.data_mut::<T>(), cost, false, &|inputs: &[&[T]; N], out: &mut [T]| in_step(inputs, out, &f));
+    run_parallel(&sources, &shape, target.data_mut::<T>(), cost, false, &|inputs: &[&[T]; N], out: &mut [T]| in_step(inputs, out, &f));
 }
 
 fn run<T: Plain, O, const N: usize>(
@@ -320,7 +320,7 @@ fn map_bits<T: Plain, O: Plain, const N: usize>(
         return out;
     }
     let sources = inputs.map(|i| Source::<T>::new(i, shape, number));
-    spread(&sources, shape, data, 0.5, false, body);
+    run_parallel(&sources, shape, data, 0.5, false, body);
     out
 }
 
@@ -348,7 +348,7 @@ fn update_bits<T: Plain, const N: usize>(target: &mut Array, inputs: [Input<'_>;
     }
     let shape = Shape::from_slice(target.shape());
     let sources = inputs.map(|i| Source::<T>::new(i, &shape, number));
-    spread(&sources, &shape, target.data_mut::<T>(), 0.5, false, body);
+    run_parallel(&sources, &shape, target.data_mut::<T>(), 0.5, false, body);
 }
 
 #[cfg(test)]

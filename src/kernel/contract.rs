@@ -17,7 +17,6 @@ use crate::kernel::matmul::{self, After, BatchOffsets, MatElement, MatMut, MatRe
 
 /// Which axes of an array form a matrix. All axes before them are batch axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[repr(u8)]
 pub enum Form {
     /// The last two axes are rows and columns.
     Matrix,
@@ -32,20 +31,6 @@ pub enum Form {
 }
 
 impl Form {
-    const ALL: [Self; 5] = [Self::Matrix, Self::Transposed, Self::Row, Self::Column, Self::Single];
-
-    /// The form with number `code`.
-    #[must_use]
-    pub fn from_code(code: isize) -> Self {
-        usize::try_from(code).ok().and_then(|i| Self::ALL.get(i).copied()).unwrap_or(Self::Matrix)
-    }
-
-    /// Its number, for files.
-    #[must_use]
-    pub fn code(self) -> isize {
-        self as isize
-    }
-
     /// How many axes the matrix takes.
     #[must_use]
     pub fn axes(self) -> usize {

@@ -93,14 +93,14 @@ pub fn is_finite<T: Real>(x: T) -> bool {
 #[must_use]
 pub fn centered(x: &Array, axes: &[usize]) -> Array {
     let keepdims = ReducePlan::new(x.shape(), axes).keepdims;
-    let spread = |m: Array| match m.reshape(&keepdims).and_then(|m| m.broadcast_to("centered", x.shape())) {
+    let expand_reduced = |m: Array| match m.reshape(&keepdims).and_then(|m| m.broadcast_to("centered", x.shape())) {
         Ok(m) => m,
         Err(_) => unreachable!("a mean broadcasts to what it is the mean of"),
     };
     dispatch!(float x.dtype(), T => {
-        let first = spread(mean(x, axes));
+        let first = expand_reduced(mean(x, axes));
         let mut out = blocks::map([Input::from(x), Input::from(&first)], x.shape(), |[x, m]: [T; 2]| x - m);
-        let second = spread(mean(&out, axes));
+        let second = expand_reduced(mean(&out, axes));
         blocks::update(&mut out, [Input::from(&second)], 1.0, |inputs: &[&[T]; 1], out: &mut [T]| {
             blocks::in_step(inputs, out, |[m], out| out.iter_mut().zip(*m).for_each(|(o, m)| *o -= m));
         });

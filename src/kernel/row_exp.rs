@@ -100,7 +100,7 @@ pub fn log_totals<T: Logit, A: Arch, const LONG_ROWS: bool>(x: &[T], count: usiz
     }
     let mut tile = [[T::lit(0.0); LANES]; SHORT_ROW_LEN];
     for (k, rows) in x.chunks(LANES * count).enumerate() {
-        let height = turn(rows, &mut tile[..count]);
+        let height = load_tile(rows, &mut tile[..count]);
         let (tops, totals) = exponentials::<T, A>(&mut tile[..count]);
         let logs: [T; LANES] = std::array::from_fn(|i| math::log::<T, A>(totals[i]));
         for r in 0..height {
@@ -111,7 +111,7 @@ pub fn log_totals<T: Logit, A: Arch, const LONG_ROWS: bool>(x: &[T], count: usiz
 
 /// Fills a tile with rows, and returns their number.
 #[inline(always)]
-pub fn turn<T: Copy>(rows: &[T], tile: &mut [[T; LANES]]) -> usize {
+pub fn load_tile<T: Copy>(rows: &[T], tile: &mut [[T; LANES]]) -> usize {
     let count = tile.len();
     for (r, row) in rows.chunks_exact(count).enumerate() {
         for (place, &x) in tile.iter_mut().zip(row) {
@@ -123,7 +123,7 @@ pub fn turn<T: Copy>(rows: &[T], tile: &mut [[T; LANES]]) -> usize {
 
 /// Writes the rows of a tile.
 #[inline(always)]
-pub fn turn_back<T: Copy>(tile: &[[T; LANES]], rows: &mut [T]) {
+pub fn store_tile<T: Copy>(tile: &[[T; LANES]], rows: &mut [T]) {
     for (r, row) in rows.chunks_exact_mut(tile.len()).enumerate() {
         for (place, o) in tile.iter().zip(row) {
             *o = place[r % LANES];

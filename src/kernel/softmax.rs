@@ -7,7 +7,7 @@ use crate::array::{Array, Element};
 use crate::dispatch;
 use crate::kernel::math::{self, pick};
 use crate::kernel::parallel;
-use crate::kernel::row_exp::{LANES, Logit, SHORT_ROW_LEN, by_length, exp_total, exponentials, log_totals, turn, turn_back};
+use crate::kernel::row_exp::{LANES, Logit, SHORT_ROW_LEN, by_length, exp_total, exponentials, load_tile, log_totals, store_tile};
 use crate::kernel::simd::{Arch, Kernel};
 
 /// For their gradients, rows up to this length are transposed: gradients take less time than exponentials.
@@ -107,13 +107,13 @@ impl<T: Logit, const LONG_ROWS: bool> Kernel for Softmax<'_, T, LONG_ROWS> {
         let mut tile = [[T::lit(0.0); LANES]; SHORT_ROW_LEN];
         let tile = &mut tile[..count];
         for (x, out) in x.chunks(LANES * count).zip(out.chunks_mut(LANES * count)) {
-            turn(x, tile);
+            load_tile(x, tile);
             let (_, totals) = exponentials::<T, A>(tile);
             let scale: [T; LANES] = std::array::from_fn(|i| one / totals[i]);
             for e in tile.iter_mut() {
                 *e = std::array::from_fn(|i| e[i] * scale[i]);
             }
-            turn_back(tile, out);
+            store_tile(tile, out);
         }
     }
 }
@@ -254,10 +254,10 @@ fn by_rows<T: Logit, const LONG_ROWS: bool>(
     let (left, right) = (&mut left[..count], &mut right[..count]);
     let step = LANES * count;
     for ((a, b), out) in a.chunks(step).zip(b.chunks(step)).zip(out.chunks_mut(step)) {
-        turn(a, left);
-        turn(b, right);
+        load_tile(a, left);
+        load_tile(b, right);
         short(left, right);
-        turn_back(left, out);
+        store_tile(left, out);
     }
 }
 

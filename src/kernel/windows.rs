@@ -173,12 +173,12 @@ pub fn places<T: Element + PartialOrd>(x: &[T], windows: &Windows, out: &mut [i6
         let (mut best, mut at) = (alloc_check::filled(T::default(), width), alloc_check::filled(0_i64, width));
         for (i, out) in chunk.chunks_exact_mut(count).enumerate() {
             let from = (start / count + i) * plane;
-            dispatch(Places { x: &x[from..from + plane], windows, numbers: &numbers, best: &mut best, at: &mut at, out });
+            dispatch(WindowMaxima { x: &x[from..from + plane], windows, numbers: &numbers, best: &mut best, at: &mut at, out });
         }
     });
 }
 
-struct Places<'a, T> {
+struct WindowMaxima<'a, T> {
     x: &'a [T],
     windows: &'a Windows,
     /// 0, 1, 2, … for each column.
@@ -189,7 +189,7 @@ struct Places<'a, T> {
     out: &'a mut [i64],
 }
 
-impl<T: Element + PartialOrd> Kernel for Places<'_, T> {
+impl<T: Element + PartialOrd> Kernel for WindowMaxima<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<A: Arch>(self) {

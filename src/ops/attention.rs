@@ -56,7 +56,7 @@ static ATTENTION: Primitive = Primitive {
     }),
     jvp: Jvp::Definition,
     batch: Batch::Rule(|ctx| {
-        let [q, k, v] = [ctx.spread(0)?, ctx.spread(1)?, ctx.spread(2)?];
+        let [q, k, v] = [ctx.batched_input(0)?, ctx.batched_input(1)?, ctx.batched_input(2)?];
         let mask = if ctx.inputs.len() > 3 { Some(ctx.aligned(3, q.ndim() - 1)?) } else { None };
         let all: SmallVec<[Operand<'_>; 4]> = [&q, &k, &v].into_iter().chain(&mask).map(Operand::from).collect();
         Ok(smallvec![apply(&ATTENTION, &all, ctx.attrs::<Attention>())?])

@@ -259,7 +259,7 @@ fn bilinear_jvp(ctx: &JvpContext<'_>) -> Result<Outputs> {
 
 /// Input `i` of a batch, with the batch axis merged into axis `at`, as groups.
 fn groups_of_batch(ctx: &BatchContext<'_>, i: usize, at: usize) -> Result<Variable> {
-    let x = ctx.spread(i)?;
+    let x = ctx.batched_input(i)?;
     if at == 0 {
         return join_first(&x);
     }

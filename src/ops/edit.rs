@@ -163,7 +163,7 @@ pub fn segment_sum(data: &Variable, ids: &Variable, segments: Option<i64>) -> Re
     }
     let count = match segments {
         Some(n) => n,
-        None => astype(&ids.detach(), DType::I64)?.values("segment_sum")?.to_vec::<i64>().into_iter().max().map_or(0, |m| m + 1),
+        None => astype(&ids.detach(), DType::I64)?.values("segment_sum")?.to_vec::<i64>().into_iter().max().map_or(0, |m| m.saturating_add(1).max(0)),
     };
     let count = usize::try_from(count).map_err(|_| Error::Value(format!("segment_sum: num_segments is {count}, expected 0 or more")))?;
     let mut shape = Shape::from_slice(data.shape());

@@ -7,7 +7,7 @@ use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Operand, Param,
 use super::samples::{Domain, Draw, NONZERO, POSITIVE, REAL, call_with};
 use super::shape::{astype, scalar};
 use super::{add, all, equal, isfinite, isnan, less_equal, logical_and, logical_or, multiply, subtract, where_};
-use crate::array::{Array, DType, Shape, broadcast_shapes, default_float};
+use crate::array::{Array, DType, broadcast_shapes, default_float};
 use crate::error::{Error, Result};
 use crate::kernel::blocks::{self, Input};
 use crate::kernel::complex::functions;
@@ -325,23 +325,14 @@ pub fn array_equal(a: &Variable, b: &Variable, equal_nan: bool, broadcast: bool)
     all(&same, None, false)
 }
 
-/// The common shape of shapes.
-///
-/// # Errors
-/// `Shape` when there is none.
-pub fn common_shape(op: &str, shapes: &[Shape]) -> Result<Shape> {
-    let mut out = Shape::new();
-    for s in shapes {
-        out = broadcast_shapes(&out, s).ok_or_else(|| Error::broadcast(op, &out, s))?;
-    }
-    Ok(out)
-}
-
 fn call_close(a: &Args<'_>) -> Result<Variable> {
     isclose(a.operand(0)?, a.operand(1)?, a.float(2)?, a.float(3)?, a.flag(4)?)
 }
 
 fn call_nan_to_num(a: &Args<'_>) -> Result<Value> {
+    if !a.flag(1)? {
+        return Err(Error::Value("nan_to_num: copy=False, which writes into x, is not available; use x.nan_to_num_()".to_owned()));
+    }
     Ok(nan_to_num(&a.variable(0)?, a.float(2)?, a.opt_float(3)?, a.opt_float(4)?)?.into())
 }
 
@@ -400,7 +391,7 @@ pub const ENTRIES: &[Entry] = &[
     },
     Entry {
         name: "nan_to_num",
-        doc: "x with NaN replaced by nan, infinity by posinf (None: the largest number) and minus infinity by neginf (None: the smallest). No gradient flows to what is replaced. copy=False is accepted, and copies all the same.\n\n>>> tg.nan_to_num(tg.Variable([1.0, float(\"nan\")]))\nVariable([1., 0.])\n",
+        doc: "x with NaN replaced by nan, infinity by posinf (None: the largest number) and minus infinity by neginf (None: the smallest). No gradient flows to what is replaced. copy=False, which would write into x, raises ValueError: use x.nan_to_num_().\n\n>>> tg.nan_to_num(tg.Variable([1.0, float(\"nan\")]))\nVariable([1., 0.])\n",
         params: &[
             Param::array("x"),
             Param::flag("copy", true),

@@ -103,7 +103,7 @@ fn batch_put(ctx: &BatchContext<'_>) -> Result<Outputs> {
     }
     let places = ctx.attrs::<Places>().batched(ctx.size);
     let value = ctx.aligned(1, places.out_shape(ctx.array(2).shape()).len() - 1)?;
-    Ok(smallvec![apply_update(&SETITEM, ctx.spread(0)?, &[(&value).into(), ctx.inputs[2]], &places)?])
+    Ok(smallvec![apply_update(&SETITEM, ctx.batched_input(0)?, &[(&value).into(), ctx.inputs[2]], &places)?])
 }
 
 /// The blocks of `x` at row numbers that are in range.

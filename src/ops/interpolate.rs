@@ -313,7 +313,7 @@ pub fn pixel_unshuffle(x: &Variable, r: i64) -> Result<Variable> {
     if !h.is_multiple_of(r) || !w.is_multiple_of(r) {
         return Err(Error::Shape(format!("pixel_unshuffle: {h} by {w} pixels cannot be divided by {r}")));
     }
-    reorder(x, &[c, h / r, r, w / r, r], &[0, 2, 4, 1, 3], &[c * r * r, h / r, w / r])
+    reorder(x, &[c, h / r, r, w / r, r], &[0, 2, 4, 1, 3], &[c.saturating_mul(r * r), h / r, w / r])
 }
 
 /// The channels of (N, C, …), interleaved across `groups` groups.
@@ -325,7 +325,7 @@ pub fn channel_shuffle(x: &Variable, groups: i64) -> Result<Variable> {
     if x.ndim() < 2 {
         return Err(Error::Shape(format!("channel_shuffle: the input has shape {}, expected (N, C, ...)", show_shape(shape))));
     }
-    let g = usize::try_from(groups).ok().filter(|g| *g > 0 && shape[1].is_multiple_of(*g));
+    let g = usize::try_from(groups).ok().filter(|g| (1..=shape[1].max(1)).contains(g) && shape[1].is_multiple_of(*g));
     let g = g.ok_or_else(|| Error::Value(format!("channel_shuffle: {} channels cannot be divided into {groups} groups", shape[1])))?;
     let rest: usize = shape[2..].iter().product();
     let apart = reshape_to(x, &[shape[0], g, shape[1] / g, rest])?;

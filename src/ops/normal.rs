@@ -144,7 +144,7 @@ fn eval_gradient(call: &mut Call<'_>) -> Result<()> {
 /// A batch has more rows. Weights that differ between samples are applied afterwards.
 fn batch_rows(ctx: &BatchContext<'_>) -> Result<Outputs> {
     let rows: &Rows = ctx.attrs();
-    let x = ctx.spread(0)?;
+    let x = ctx.batched_input(0)?;
     if !ctx.mapped[1..].contains(&true) {
         let inputs: SmallVec<[Operand<'_>; 3]> = std::iter::once((&x).into()).chain(ctx.inputs[1..].iter().copied()).collect();
         return Ok(smallvec![apply(&NORMALIZE, &inputs, rows)?]);
@@ -152,7 +152,7 @@ fn batch_rows(ctx: &BatchContext<'_>) -> Result<Outputs> {
     let [_, channels, span] = weighed_shape(&x, rows);
     let repeats = (x.array().size() / ctx.size.max(1)).checked_div(channels * span).unwrap_or(0);
     let y = reshape_to(&apply(&NORMALIZE, &[(&x).into()], rows)?, &[ctx.size, repeats, channels, span])?;
-    let more = |i: usize| if i < ctx.inputs.len() { ctx.spread(i).map(Some) } else { Ok(None) };
+    let more = |i: usize| if i < ctx.inputs.len() { ctx.batched_input(i).map(Some) } else { Ok(None) };
     let y = affine(&y, more(1)?.as_ref(), more(2)?.as_ref(), &[ctx.size, 1, channels, 1])?;
     Ok(smallvec![reshape_to(&y, x.shape())?])
 }

@@ -243,7 +243,9 @@ pub fn diff(x: &Variable, n: i64, axis: isize, prepend: Option<&Variable>, appen
     let parts = [prepend.map(side).transpose()?, Some(x.clone()), append.map(side).transpose()?];
     let parts: Vec<Variable> = parts.into_iter().flatten().collect();
     let mut out = if parts.len() == 1 { x.clone() } else { super::concat(&parts, Some(axis))? };
-    for _ in 0..n {
+    // After as many steps as there are elements nothing is left to subtract.
+    let steps = n.min(i64::try_from(out.shape()[along]).unwrap_or(i64::MAX).max(1));
+    for _ in 0..steps {
         let count = out.shape()[along].saturating_sub(1);
         let (low, high) = (piece(&out, along, 0, count)?, piece(&out, along, usize::from(count > 0), count)?);
         out = if out.dtype() == DType::Bool { super::not_equal(&high, &low)? } else { subtract(&high, &low)? };

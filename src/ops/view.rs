@@ -89,7 +89,7 @@ fn batched(ctx: &BatchContext<'_>) -> Map {
 
 fn batch_write(ctx: &BatchContext<'_>) -> Result<Outputs> {
     let value = ctx.aligned(1, ctx.attrs::<Map>().map.shape().len())?;
-    Ok(smallvec![apply_update(ctx.primitive, ctx.spread(0)?, &[(&value).into()], &batched(ctx))?])
+    Ok(smallvec![apply_update(ctx.primitive, ctx.batched_input(0)?, &[(&value).into()], &batched(ctx))?])
 }
 
 /// A part of a base, as a layout over the row-major positions of the base.

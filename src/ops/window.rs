@@ -179,7 +179,7 @@ static SETITEM: Primitive = Primitive {
         let window: &Window = ctx.attrs();
         let axes = ctx.array(0).ndim() - usize::from(ctx.mapped[0]);
         let (value, window) = (ctx.aligned(1, window.ndim(axes))?, window.batched(ctx.size));
-        Ok(smallvec![apply_update(&SETITEM, ctx.spread(0)?, &[(&value).into()], &window)?])
+        Ok(smallvec![apply_update(&SETITEM, ctx.batched_input(0)?, &[(&value).into()], &window)?])
     }),
     ..Primitive::BASE
 };

@@ -463,7 +463,10 @@ impl Nested {
             return self.visit_all(items.iter().map(Ok), items.len(), depth, path);
         }
         if let Ok(items) = o.cast::<PyRange>() {
-            return self.visit_all(items.try_iter()?, items.len()?, depth, path);
+            // Unlike a list a range holds no memory, whatever its length.
+            let n = items.len()?;
+            alloc_check::check_memory("", &[n], DType::I64)?;
+            return self.visit_all(items.try_iter()?, n, depth, path);
         }
         if is_text(o) || !(o.cast::<PyVariable>().is_ok() || is_array_like(o)?) {
             return Err(PyTypeError::new_err(format!(

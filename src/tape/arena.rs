@@ -27,7 +27,7 @@ struct Chunk {
     /// All slots of the chunk, live or not. A released node leaves an empty one in its slot.
     nodes: Box<[Node]>,
     live: usize,
-    reached: Places,
+    reached: SlotSet,
 }
 
 impl Chunk {
@@ -36,19 +36,19 @@ impl Chunk {
         let mut nodes = Vec::new();
         alloc_check::try_reserve("record", &mut nodes, CHUNK)?;
         nodes.resize_with(CHUNK, Node::default);
-        Ok(Self { nodes: nodes.into_boxed_slice(), live: 0, reached: Places::default() })
+        Ok(Self { nodes: nodes.into_boxed_slice(), live: 0, reached: SlotSet::default() })
     }
 }
 
 /// A set of slots of a chunk, one bit each.
 #[derive(Default)]
-struct Places {
+struct SlotSet {
     words: [u64; CHUNK / 64],
     /// Which of the words are not zero.
     occupied: u16,
 }
 
-impl Places {
+impl SlotSet {
     fn is_empty(&self) -> bool {
         self.occupied == 0
     }
@@ -193,7 +193,7 @@ impl Arena {
     fn note_chunk(&mut self, number: u64) -> Result<()> {
         if self.reached.try_reserve(1).is_err() {
             let (c, _) = self.place(number * CHUNK as u64);
-            self.chunk(c).reached = Places::default();
+            self.chunk(c).reached = SlotSet::default();
             return Err(alloc_check::exhausted("backward"));
         }
         self.reached.push(number);

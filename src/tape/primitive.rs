@@ -639,7 +639,7 @@ impl<'a> BatchContext<'a> {
     ///
     /// # Errors
     /// Those of recording.
-    pub fn spread(&self, i: usize) -> Result<Variable> {
+    pub fn batched_input(&self, i: usize) -> Result<Variable> {
         let x = self.array(i);
         if self.mapped[i] {
             return Ok(x.clone());
@@ -666,7 +666,7 @@ impl<'a> BatchContext<'a> {
     /// # Errors
     /// Those of the primitive.
     pub fn apply_spread(&self, attrs: &dyn AttrSet) -> Result<Outputs> {
-        let inputs = (0..self.inputs.len()).map(|i| self.spread(i)).collect::<Result<SmallVec<[Variable; 3]>>>()?;
+        let inputs = (0..self.inputs.len()).map(|i| self.batched_input(i)).collect::<Result<SmallVec<[Variable; 3]>>>()?;
         let operands: SmallVec<[Operand<'_>; 3]> = inputs.iter().map(Operand::from).collect();
         apply_all(self.primitive, &operands, attrs)
     }

@@ -42,7 +42,7 @@ pub fn vmap(f: Function<'_>, inputs: &[Variable], axes: &[Option<isize>]) -> Res
     drop(active);
     end_level(level);
     let outputs = outputs?;
-    outputs.into_iter().map(|y| spread(level, size, &y)).collect()
+    outputs.into_iter().map(|y| with_batch_axis(level, size, &y)).collect()
 }
 
 /// `x` as one sample, mapped over `axis`.
@@ -58,7 +58,7 @@ pub fn batched(level: u64, x: &Variable, axis: isize) -> Result<Variable> {
 /// # Errors
 /// `Axis` when the axis is out of range.
 pub fn unbatched(level: u64, size: usize, y: &Variable, axis: isize) -> Result<Variable> {
-    let all = spread(level, size, y)?;
+    let all = with_batch_axis(level, size, y)?;
     if axis == 0 { Ok(all) } else { ops::moveaxis(&all, &[0], &[axis]) }
 }
 
@@ -210,7 +210,7 @@ fn within(x: &Variable, level: u64, size: usize) -> Result<Variable> {
             let value = within(&l.value, level, size)?;
             Ok(Variable::lifted(x.array().clone(), Lifted { level: l.level, run: l.run, value, kind: l.kind.clone() }))
         }
-        _ => Ok(lift(level, spread(level, size, x)?)),
+        _ => Ok(lift(level, with_batch_axis(level, size, x)?)),
     }
 }
 
@@ -226,7 +226,7 @@ pub(super) fn example(shape: &[usize], dtype: DType) -> Array {
 }
 
 /// A value with its batch axis. A value that is not mapped is repeated, as a view.
-fn spread(level: u64, size: usize, y: &Variable) -> Result<Variable> {
+fn with_batch_axis(level: u64, size: usize, y: &Variable) -> Result<Variable> {
     if let Some(l) = y.at_level(level) {
         return Ok(l.value.clone());
     }

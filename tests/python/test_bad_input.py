@@ -129,6 +129,23 @@ def test_what_users_of_other_libraries_try() -> None:
     assert tg.abs(tg.asarray([True])).tolist() == [True]
 
 
+def test_numbers_of_steps_and_groups_may_be_huge() -> None:
+    for n in (2, 3, 2**40, 2**62):
+        assert tg.diff(tg.arange(3), n).shape == (max(3 - n, 0),)
+        assert tg.diff(tg.asarray([True, False]), n, axis=0).dtype == tg.bool
+        assert tg.polyder([1.0, 2.0], n).tolist() == []
+    assert tg.diff(tg.zeros((2, 0)), 2**40).shape == (2, 0)
+    refused(
+        lambda: F.channel_shuffle(tg.zeros((2, 0, 3)), 2**62), ValueError, f"0 channels cannot be divided into {2**62} groups"
+    )
+    assert F.channel_shuffle(tg.zeros((2, 0, 3)), 1).shape == (2, 0, 3)
+    rows = tg.zeros(2)
+    for wrong in (2**63 - 1, 2**62):
+        with pytest.raises((ValueError, MemoryError), match=r"segment_sum: .*more than there is memory for"):
+            tg.segment_sum(rows, tg.Variable([0, wrong]))
+    refused(lambda: tg.segment_sum(rows, tg.Variable([-7, -9])), IndexError, "index -7 is out of bounds")
+
+
 # ---- backward ----
 
 

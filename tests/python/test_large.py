@@ -51,6 +51,8 @@ BEYOND_MEMORY: list[tuple[str, Callable[[], Any]]] = [
     ("array", lambda: tg.array(view(1 << 58))),
     ("asarray", lambda: tg.asarray(view(1 << 58), copy=True)),
     ("tolist", lambda: view(1 << 58).tolist()),
+    ("", lambda: tg.asarray(range(1 << 58))),
+    ("", lambda: tg.Variable([range(1 << 58)])),
     ("ones", lambda: tg.ones((1 << 58,))),
     ("arange", lambda: tg.arange(1 << 58)),
     ("linspace", lambda: tg.linspace(0.0, 1.0, 1 << 58)),

@@ -6,6 +6,7 @@ be what the gradients say; a result that is not tracked must not change.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -684,3 +685,23 @@ def test_choose_writes_into_out(call: Any) -> None:
     for out in (tg.zeros(3), np.zeros(3, np.float32)):
         assert call(index, choices, out=out) is out
         assert out.tolist() == [7.0, 2.0, 7.0]
+
+
+def test_nan_to_num_without_a_copy_writes_into_its_argument() -> None:
+    for x in (tg.Variable([math.nan, 1.0, math.inf]), tg.zeros(3)):
+        x[0] = math.nan
+        assert np.nan_to_num(x, copy=False, posinf=7.0) is x
+        assert x.tolist()[0] == 0.0
+    base = tg.Variable([[math.nan, 1.0], [2.0, math.nan]])
+    np.nan_to_num(base[1], False, 5.0)
+    assert base[1].tolist() == [2.0, 5.0]
+    for call in (tg.nan_to_num, tg.Variable.nan_to_num):
+        with pytest.raises(ValueError, match=r"nan_to_num: copy=False, .* use x.nan_to_num_\(\)"):
+            call(base, copy=False)
+
+
+@pytest.mark.parametrize("f", [np.var, np.std, np.nanvar, np.nanstd, np.cov])
+def test_variances_have_no_integer_dtype(f: Any) -> None:
+    assert f(tg.ones((2, 3)), dtype=np.float64).dtype == np.float64
+    with pytest.raises(tg.DTypeError, match="floating or complex dtype, got dtype=int64"):
+        f(tg.ones((2, 3)), dtype=np.int64)

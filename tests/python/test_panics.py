@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Draw = random.Random
-INTS = [0, 1, -1, 2, 3, 7, -8, 2**40, -(2**63), 2**63 - 1, 2**64, 10**30]
+INTS = [0, 1, -1, 2, 3, 7, -8, 2**40, 2**62, -(2**63), 2**63 - 1, 2**64, 10**30]
 FLOATS = [0.0, 1.0, -1.0, float("nan"), float("inf"), -float("inf"), 1e308, 5e-324]
 SIZES = [0, 1, -1, 2, 3, 5, -9, 2**40, 2**62]
 
@@ -24,6 +25,9 @@ def array(draw: Draw) -> tg.Variable:
     shape = tuple(draw.choice([0, 1, 2, 3, 5]) for _ in range(draw.choice([0, 1, 1, 2, 2, 3, 4])))
     dtype = draw.choice(["float32", "float64", "int64", "int32", "uint8", "bool"])
     data = (np.random.default_rng(draw.randint(0, 99)).standard_normal(shape) * 3).astype(dtype)
+    if data.size and dtype != "bool" and draw.random() < 0.2:
+        limits = np.iinfo(dtype) if dtype[0] in "iu" else np.finfo(dtype)
+        data.flat[0] = draw.choice([limits.min, limits.max, *([math.nan, math.inf, -math.inf] if dtype[0] == "f" else [])])
     v = tg.Variable(data, requires_grad=dtype.startswith("float") and draw.random() < 0.5)
     return v.T if v.ndim > 1 and draw.random() < 0.3 else v
 

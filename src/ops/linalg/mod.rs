@@ -205,7 +205,7 @@ fn joined(op: &str, a: &Variable, b: &Variable) -> Result<(Variable, Variable)> 
 
 /// Batches by adding a batch axis in front: all operands work on their last axes.
 fn batched(ctx: &BatchContext<'_>) -> Result<Outputs> {
-    let inputs = (0..ctx.inputs.len()).map(|i| ctx.spread(i)).collect::<Result<SmallVec<[Variable; 3]>>>()?;
+    let inputs = (0..ctx.inputs.len()).map(|i| ctx.batched_input(i)).collect::<Result<SmallVec<[Variable; 3]>>>()?;
     let operands: SmallVec<[crate::tape::Operand<'_>; 3]> = inputs.iter().map(Into::into).collect();
     crate::tape::apply_all(ctx.primitive, &operands, ctx.attrs)
 }
