@@ -180,6 +180,8 @@ class GradScaler:
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
         """``optimizer.step()``, unless a gradient is infinite or NaN."""
+        if not hasattr(optimizer, "param_groups"):
+            raise TypeError(f"GradScaler.step: expected an Optimizer, not {type(optimizer).__name__}")
         if not self._enabled:
             return optimizer.step(*args, **kwargs)
         if id(optimizer) not in self._unscaled:

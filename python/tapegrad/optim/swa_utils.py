@@ -96,6 +96,8 @@ class AveragedModel(Module):
 
         super().__init__()
         check_device("AveragedModel", device)
+        if not isinstance(model, Module):
+            raise TypeError(f"AveragedModel: model must be a Module, not {type(model).__name__}")
         if avg_fn is not None and multi_avg_fn is not None:
             raise ValueError("AveragedModel: give avg_fn or multi_avg_fn, not both")
         self.module = copy.deepcopy(model)
