@@ -83,7 +83,11 @@ DELEGATED: list[tuple[Any, type[Exception], list[str]]] = [
     (lambda: tg.utils.data.DataLoader(3), TypeError, ["DataLoader: an int is no dataset"]),
     (lambda: X.requires_grad_("no"), TypeError, ["requires_grad must be a bool, not str ('no')"]),
     (lambda: tg.trapezoid(X, tg.ones(3)), tg.ShapeError, ["trapezoid: x has 3 points along the axis and y 2"]),
-    (lambda: tg.trapezoid(tg.ones(3), tg.tensor([0.0, 1.0])), tg.ShapeError, ["trapezoid: x has 2 points along the axis and y 3"]),
+    (
+        lambda: tg.trapezoid(tg.ones(3), tg.tensor([0.0, 1.0])),
+        tg.ShapeError,
+        ["trapezoid: x has 2 points along the axis and y 3"],
+    ),
     (lambda: tg.trapezoid(A, tg.ones((2, 1))), tg.ShapeError, ["trapezoid: x has 1 points along the axis and y 2"]),
     (lambda: tg.cov(X, tg.ones(3)), tg.ShapeError, ["cov: x has 2 observations and y 3"]),
     (lambda: tg.apply_along_axis(tg.sum, 5, A), tg.AxisError, ["apply_along_axis: axis 5 is out of bounds"]),
