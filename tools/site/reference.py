@@ -275,7 +275,13 @@ class Reference:
             text = block("function", f"tapegrad.{path}{signature(value)}", body)
         else:
             doc = dtype_text(value) if isinstance(value, tg.DType) else doc
-            doc = f"`{value!r}`" if type(value) in {float, int, str, type(None)} else doc.split("\n\n")[0]
+            doc = (
+                f"`{value!r}`"
+                if type(value) in {float, int, str, type(None)}
+                else doc
+                if of_ours(value)
+                else doc.split("\n\n")[0]
+            )
             doc = f"A {type(value).__name__}." if type(value) in {dict, list, tuple, set, frozenset} else doc
             doc = f"Has {', '.join(f'`{name}`' for name in vars(value))}." if isinstance(value, SimpleNamespace) else doc
             text = block("data", f"tapegrad.{path}", [self.markdown(doc, module)])
@@ -492,6 +498,11 @@ def signature(value: Any, bound: bool = False) -> str:
         kept = kept[1:]
     text = str(inspect.Signature([p if plain(p.default) else p.replace(default=Shown(p.default)) for p in kept]))
     return text.replace("*args, **kwds", "*args, **kwargs")
+
+
+def of_ours(value: Any) -> bool:
+    """Whether an object is of a class of this package, whose doc is about it."""
+    return type(value).__module__.startswith("tapegrad")
 
 
 def dtype_text(dtype: tg.DType) -> str:
