@@ -139,6 +139,7 @@ def test_methods_of_variable_are_listed(pages):
         ("-1 / sqrt(1 - x²)", r"$-1 / \sqrt{1 - x^{2}}$"),
         ("b aᵇ⁻¹", r"$b\, a^{b-1}$"),
         ("g along the axes", r"$g$ along the axes"),
+        ("g / (number of maxima) at the maxima", r"$g / (\text{number of maxima})$ at the maxima"),
         ("none", "none"),
     ],
 )
