@@ -248,7 +248,10 @@ def apply_along_axis(func1d: Callable[..., Any], axis: int, arr: Any, *args: Any
     """
     from math import prod
 
-    x = _core.moveaxis(_core.asarray(arr), axis, -1)
+    x = _core.asarray(arr)
+    if not -x.ndim <= axis < x.ndim:
+        raise _core.AxisError(f"apply_along_axis: axis {axis} is out of bounds for an array of {x.ndim} dimensions")
+    x = _core.moveaxis(x, axis, -1)
     axis %= x.ndim
     around_ = x.shape[:-1]
     rows = _core.unstack(x.reshape((prod(around_), x.shape[-1])))

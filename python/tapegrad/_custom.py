@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import _core
 from ._core import Variable
 from ._redraw import Draws
-from ._transforms import _result, _variable, vjp
+from ._transforms import _check_function, _result, _variable, vjp
 from ._tree import Structure, flatten, is_inexact, unflatten
 from .autograd import Function, enable_grad, no_grad
 
@@ -161,6 +161,7 @@ class custom_vjp:
     """
 
     def __init__(self, f: Callable[..., Any], nondiff_argnums: int | Sequence[int] = ()) -> None:
+        _check_function("custom_vjp", f)
         functools.update_wrapper(self, f)
         self.f, self.nondiff_argnums = f, _numbers(nondiff_argnums)
         self._signature = _signature(f)

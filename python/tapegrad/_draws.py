@@ -442,6 +442,8 @@ def shuffle(x: Any, *, generator: Generator | None = None) -> None:
     >>> sorted(x.tolist())
     [0, 1, 2, 3]
     """
+    if isinstance(x, (tuple, str, range)):
+        raise TypeError(f"shuffle: a {type(x).__name__} cannot change in place; pass an array or a list, or take permutation(x)")
     order = _order(len(x), generator)
     if isinstance(x, list):
         x[:] = [x[i] for i in order.tolist()]

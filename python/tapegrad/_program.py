@@ -161,6 +161,13 @@ def load_program(path: Any) -> Program:
     The file is checked first, and nothing in it can run anything but tapegrad's operations.
 
     Raises FileFormatError (a ValueError) for a file that is damaged, of another kind, or of a newer version.
+
+    >>> double = tg.compile(lambda x: 2.0 * x)
+    >>> for _ in range(3):
+    ...     _ = double(tg.ones(2))
+    >>> double.programs()[0].save("double.safetensors")
+    >>> tg.load_program("double.safetensors")(tg.tensor([1.0, 3.0]))
+    Variable([2., 6.])
     """
     path = Path(os.fspath(path))
     data = path.read_bytes()

@@ -73,12 +73,21 @@ def is_autocast_enabled(device_type: str = "cpu") -> bool:
 
 
 def get_autocast_dtype(device_type: str = "cpu") -> Any:
-    """The dtype that products give in the block of :class:`autocast` that this thread is in; bfloat16 outside of one."""
+    """The dtype that products give in the block of :class:`autocast` that this thread is in; bfloat16 outside of one.
+
+    >>> with tg.autocast("cpu", dtype=tg.float16):
+    ...     tg.get_autocast_dtype()
+    tapegrad.float16
+    """
     return _core._get_autocast() or _core.bfloat16
 
 
 def is_autocast_available(device_type: str) -> bool:
-    """Whether :class:`autocast` works for a device: for the CPU."""
+    """Whether :class:`autocast` works for a device: for the CPU.
+
+    >>> tg.amp.is_autocast_available("cpu"), tg.amp.is_autocast_available("cuda")
+    (True, False)
+    """
     return device_type == "cpu"
 
 
@@ -180,6 +189,8 @@ class GradScaler:
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
         """``optimizer.step()``, unless a gradient is infinite or NaN."""
+        if not hasattr(optimizer, "param_groups"):
+            raise TypeError(f"GradScaler.step: expected an Optimizer, not {type(optimizer).__name__}")
         if not self._enabled:
             return optimizer.step(*args, **kwargs)
         if id(optimizer) not in self._unscaled:

@@ -38,6 +38,12 @@ __all__ = [
     "while_loop",
 ]
 
+if not TYPE_CHECKING:
+    from ._messages import missing
+
+    def __getattr__(name: str) -> Any:
+        raise missing(__name__, name)
+
 
 def fori_loop(lower: Any, upper: Any, body_fun: Callable[[int, Any], Any], init_val: Any, *, unroll: Any = None) -> Any:
     """``value = body_fun(i, value)`` for i from ``lower`` up to ``upper``: the last value. ``unroll`` is accepted for JAX's sake.

@@ -235,6 +235,10 @@ def cho_solve(c_and_lower: Any, b: Any) -> Variable:
     >>> tg.linalg.cho_solve(tg.linalg.cho_factor(tg.Variable([[4.0]])), tg.Variable([8.0]))
     Variable([2.])
     """
+    if not isinstance(c_and_lower, (tuple, list)) or len(c_and_lower) != 2:
+        raise TypeError(
+            f"cho_solve: the first argument must be the pair (c, lower) of cho_factor, not {type(c_and_lower).__name__}"
+        )
     c, lower = c_and_lower
     return _linalg.cho_solve(c, b, bool(lower))
 
@@ -624,3 +628,9 @@ __all__ = [
     "vecdot",
     "vector_norm",
 ]
+
+if not TYPE_CHECKING:
+    from ._messages import missing
+
+    def __getattr__(name: str) -> Any:
+        raise missing(__name__, name)

@@ -290,6 +290,10 @@ def load(f: Any, map_location: Any = None, *, weights_only: bool = True) -> Any:
 
     Raises:
         FileFormatError: the file is damaged or of another format; nothing was loaded.
+
+    >>> tg.save({"w": tg.ones(2), "step": 3}, "run.safetensors")
+    >>> tg.load("run.safetensors")
+    {'w': Variable([1., 1.]), 'step': 3}
     """
     _check_location(map_location)
     if hasattr(f, "read"):

@@ -354,3 +354,9 @@ __all__ = [
     "yv",
     "zeta",
 ]
+
+if not TYPE_CHECKING:
+    from ._messages import missing
+
+    def __getattr__(name: str) -> Any:
+        raise missing(__name__, name)

@@ -160,14 +160,69 @@ _TITLES = {
     "zipf": "The Zipf distribution: k with a probability in proportion to k^(-a)",
 }
 
+#: A density or probability of each family, rounded to four decimals, for its help.
+_EXAMPLES = {
+    "bernoulli": ("pmf(1, 0.3)", 0.3),
+    "beta": ("pdf(0.3, 2.0, 3.0)", 1.764),
+    "betabinom": ("pmf(2, 5, 2.0, 3.0)", 0.2381),
+    "binom": ("pmf(2, 5, 0.4)", 0.3456),
+    "cauchy": ("pdf(0.5)", 0.2546),
+    "chi2": ("pdf(1.0, 3.0)", 0.242),
+    "dirichlet": ("pdf([0.25, 0.75], [2.0, 3.0])", 1.6875),
+    "expon": ("pdf(1.0, scale=2.0)", 0.3033),
+    "exponnorm": ("pdf(0.5, 1.5)", 0.2588),
+    "f": ("pdf(1.0, 3.0, 4.0)", 0.3436),
+    "gamma": ("pdf(1.0, 2.0, scale=3.0)", 0.0796),
+    "genextreme": ("pdf(0.5, 0.2)", 0.3635),
+    "gengamma": ("pdf(1.0, 2.0, 1.5)", 0.5518),
+    "gennorm": ("pdf(0.5, 1.5)", 0.3889),
+    "genpareto": ("pdf(1.0, 0.2)", 0.3349),
+    "geom": ("pmf(2, 0.25)", 0.1875),
+    "gumbel_l": ("pdf(0.5)", 0.317),
+    "gumbel_r": ("pdf(0.5)", 0.3307),
+    "halfcauchy": ("pdf(0.5)", 0.5093),
+    "halfnorm": ("pdf(0.5)", 0.7041),
+    "invgamma": ("pdf(1.0, 2.0)", 0.3679),
+    "invgauss": ("pdf(1.0, 0.5)", 0.242),
+    "johnsonsu": ("pdf(0.5, 1.0, 2.0)", 0.104),
+    "laplace": ("pdf(0.5)", 0.3033),
+    "logistic": ("pdf(0.5)", 0.235),
+    "lognorm": ("pdf(1.0, 0.5)", 0.7979),
+    "loguniform": ("pdf(2.0, 1.0, 10.0)", 0.2171),
+    "lomax": ("pdf(1.0, 2.0)", 0.25),
+    "maxwell": ("pdf(1.0)", 0.4839),
+    "multinomial": ("pmf([1, 2], 3, [0.4, 0.6])", 0.432),
+    "multivariate_normal": ("pdf([0.5, 0.0], [0.0, 0.0])", 0.1405),
+    "nakagami": ("pdf(1.0, 2.0)", 1.0827),
+    "nbinom": ("pmf(2, 3, 0.5)", 0.1875),
+    "norm": ("pdf(0.5, loc=1.0, scale=2.0)", 0.1933),
+    "pareto": ("pdf(2.0, 3.0)", 0.1875),
+    "poisson": ("pmf(2, 1.5)", 0.251),
+    "powerlaw": ("pdf(0.5, 2.0)", 1.0),
+    "rayleigh": ("pdf(1.0)", 0.6065),
+    "rice": ("pdf(1.0, 0.5)", 0.5692),
+    "skewnorm": ("pdf(0.5, 2.0)", 0.5924),
+    "t": ("pdf(0.5, 4.0)", 0.3223),
+    "triang": ("pdf(0.5, 0.3)", 1.4286),
+    "truncnorm": ("pdf(0.5, -1.0, 1.0)", 0.5157),
+    "uniform": ("pdf(0.5, loc=0.0, scale=2.0)", 0.5),
+    "vonmises": ("pdf(0.5, 2.0)", 0.4039),
+    "weibull_min": ("pdf(1.0, 1.5)", 0.5518),
+    "wrapcauchy": ("pdf(1.0, 0.5)", 0.1682),
+    "zipf": ("pmf(2, 3.0)", 0.104),
+}
+
 
 def _described(family: Any, parameters: dict[str, Any]) -> None:
     """Gives a family the text and the signature that `help` and the reference show."""
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     shown = [inspect.Parameter(name, kind, default=default) for name, default in parameters.items()]
     family.__signature__ = inspect.Signature(shown)
+    example, value = _EXAMPLES[family.name]
     family.__doc__ = (
-        f"{_TITLES[family.name]}.\n\nPass the parameters to its methods, or call it with them once for a frozen distribution."
+        f"{_TITLES[family.name]}.\n\nPass the parameters to its methods, or call it with them once for a frozen distribution. "
+        "Values and parameters are numbers or arrays, which broadcast.\n\n"
+        f">>> round(tg.stats.{family.name}.{example}.item(), 4)\n{value}\n"
     )
 
 

@@ -200,6 +200,8 @@ class Tape:
     def _repr_html_(self) -> str:
         from ._html import cell
 
+        if not self.nodes:
+            return "<div><b>Tape</b> · nothing was recorded: no value in the block requires gradients</div>"
         return cell(self.to_html())
 
     def gradient(

@@ -362,6 +362,12 @@ def fit(  # noqa: D417 - options that belong together share an entry
         checkpoint: a file that is written after each epoch; when it exists, training goes on from it, bit for bit.
         log_dir: a folder for TensorBoard's event files.
         progress: whether bars are shown; None shows them in a terminal.
+
+    >>> data = tg.utils.data.TensorDataset(tg.ones(8, 2), tg.ones(8, 1))
+    >>> loader, net = tg.utils.data.DataLoader(data, batch_size=4), tg.nn.Linear(2, 1)
+    >>> history = tg.train.fit(net, loader, tg.nn.MSELoss(), tg.optim.SGD(net.parameters(), lr=0.1), epochs=3, progress=False)
+    >>> len(history["loss"]), history["loss"][-1] < history["loss"][0]
+    (3, True)
     """
     monitor = monitor or ("val_loss" if validation is not None else "loss")
     _check(epochs, accumulate, patience, scheduler_interval, monitor, validation)

@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["all", "flatten", "leaves", "map", "reduce", "structure", "unflatten"]
 
+if not TYPE_CHECKING:
+    from ._messages import missing
+
+    def __getattr__(name: str) -> Any:
+        raise missing(__name__, name)
+
+
 _all, _map = all, map
 
 

@@ -45,7 +45,7 @@ struct Lent {
     constant: AtomicBool,
 }
 
-/// Raw elements of one dtype, with the shape they were created with. Arrays share it through a [`Handle`](super::Handle). Only a sole
+/// Raw elements of one dtype, with the shape they were created with. Arrays share it through a [`Handle`]. Only a sole
 /// holder may write.
 pub struct Storage {
     /// The first element. It changes at most once, when lent memory is copied; the old memory lives as long as the storage.

@@ -87,6 +87,13 @@ pub fn interp(x: &Variable, xp: &Variable, fp: &Variable, outside: [Option<Varia
 pub fn trapezoid(y: &Variable, x: Option<&Variable>, dx: Operand<'_>, axis: isize) -> Result<Variable> {
     let y = inexact(y)?;
     let axis = normalize_axis("trapezoid", axis, y.ndim())?;
+    if let Some(x) = x {
+        let points = x.shape().get(if x.ndim() == 1 { 0 } else { axis });
+        let (a, b) = (points.copied().unwrap_or(1), y.shape()[axis]);
+        if a != b {
+            return Err(Error::Shape(format!("trapezoid: x has {a} points along the axis and y {b}, expected as many")));
+        }
+    }
     let n = y.shape()[axis].saturating_sub(1);
     let pairs = add(&piece(&y, axis, 0, n)?, &piece(&y, axis, usize::from(n > 0), n)?)?;
     let areas = match x {

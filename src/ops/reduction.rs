@@ -322,7 +322,7 @@ fn adjoint(inputs: &[&Variable], axes: &[usize]) -> Result<Variable> {
 }
 
 /// For every element of the first input the product of the other elements along `axes`, differentiated along the remaining inputs: see
-/// [`prod_excluding`](crate::kernel::reduce::prod_excluding).
+/// [`prod_excluding`](crate::kernel::reduce::prod_grad::prod_excluding).
 fn others(inputs: &[&Variable], axes: &[usize]) -> Result<Variable> {
     let operands: SmallVec<[Operand<'_>; 4]> = inputs.iter().map(|&x| x.into()).collect();
     apply(&PROD_EXCLUDING, &operands, &OverAxes { axes: axes.into() })

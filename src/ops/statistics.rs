@@ -59,7 +59,14 @@ pub fn cov(x: &Variable, y: Option<&Variable>, rowvar: bool, correction: f64, we
     };
     let x = match y {
         None => rows(x)?,
-        Some(y) => concat(&[rows(x)?, rows(y)?], Some(0))?,
+        Some(y) => {
+            let (x, y) = (rows(x)?, rows(y)?);
+            if x.shape()[1] != y.shape()[1] {
+                let (a, b) = (x.shape()[1], y.shape()[1]);
+                return Err(Error::Shape(format!("cov: x has {a} observations and y {b}, expected as many")));
+            }
+            concat(&[x, y], Some(0))?
+        }
     };
     let (middle, _) = average(&x, Some(&[1]), weights, true)?;
     let away = subtract(&x, &middle)?;

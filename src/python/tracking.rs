@@ -50,6 +50,11 @@ impl PyVariable {
     }
 }
 
+/// The value of `requires_grad`.
+fn flag(on: &Bound<'_, PyAny>) -> PyResult<bool> {
+    on.extract().map_err(|_| PyTypeError::new_err(format!("requires_grad must be a bool, not {}", describe(on))))
+}
+
 #[pymethods]
 impl PyVariable {
     /// Whether gradients flow to it.
@@ -61,13 +66,12 @@ impl PyVariable {
 
     #[setter(requires_grad)]
     fn assign_requires_grad(&self, py: Python<'_>, on: &Bound<'_, PyAny>) -> PyResult<()> {
-        let on = on.extract().map_err(|_| PyTypeError::new_err(format!("requires_grad must be a bool, not {}", describe(on))))?;
-        self.set_requires_grad(py, on)
+        self.set_requires_grad(py, flag(on)?)
     }
 
     /// Switches requires_grad and returns the Variable itself.
     #[pyo3(signature = (requires_grad = true))]
-    fn requires_grad_<'py>(slf: &Bound<'py, Self>, requires_grad: bool) -> PyResult<Bound<'py, Self>> {
+    fn requires_grad_<'py>(slf: &Bound<'py, Self>, #[pyo3(from_py_with = flag)] requires_grad: bool) -> PyResult<Bound<'py, Self>> {
         slf.get().set_requires_grad(slf.py(), requires_grad)?;
         Ok(slf.clone())
     }

@@ -1,4 +1,4 @@
-//! A variable: an array and its edge, which is its place on the tape. [`record`] is the only gate to the tape.
+//! A variable: an array and its edge, which is its place on the tape. Only the functions `record…` write to the tape.
 
 use std::sync::Arc;
 

@@ -94,6 +94,12 @@ def test_docstrings(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             assert not runner.failures, "".join(output)
 
 
+@pytest.mark.parametrize("name", [n for n in tg.stats.__all__ if ">>> " in (getattr(tg.stats, n).__doc__ or "")])
+def test_families(name: str) -> None:
+    """Families are objects, whose docs no finder of doctests sees."""
+    run_doctest(getattr(tg.stats, name).__doc__, name, names())
+
+
 def test_docs_name_functions_that_exist() -> None:
     """Inline code of the pages: a ``tg.…`` name that is written must be there."""
     for page in [*pages(), *GENERATED.glob("*.md")]:

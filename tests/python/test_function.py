@@ -258,7 +258,7 @@ def test_misuse_has_a_message():
         def forward(ctx, x):
             ctx.mark_non_differentiable(3)
 
-    with pytest.raises(TypeError, match="output 0 is a int"):
+    with pytest.raises(TypeError, match="output 0 is an int"):
         MarksNumbers.apply(leaf(1.0))
     with pytest.raises(TypeError, match="value 0 is a list"):
         SavesLists.apply(leaf(1.0))

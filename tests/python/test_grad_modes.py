@@ -116,7 +116,7 @@ def test_methods_and_partials_can_be_decorated(x):
 def test_what_cannot_be_decorated():
     with pytest.raises(TypeError, match="cannot decorate the class A: decorate its methods"):
         tg.no_grad()(type("A", (), {}))
-    with pytest.raises(TypeError, match="not a int"):
+    with pytest.raises(TypeError, match="not an int"):
         tg.no_grad()(3)
 
     async def later():

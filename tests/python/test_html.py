@@ -107,6 +107,9 @@ def test_a_page_without_a_result_lists_the_operations():
     assert page.count("<tr>") == 4
     assert "test_html.py" in page
     assert tape._repr_html_().startswith("<iframe")
+    with tg.Tape() as empty:
+        tg.sum(tg.ones(2))
+    assert "nothing was recorded" in empty._repr_html_()
 
 
 def test_gradients_and_arrays_of_all_kinds():

@@ -102,6 +102,14 @@ def test_every_entry_says_something(pages):
     assert [name for name, text in found if not text or text.startswith("<a ")] == []
 
 
+def test_dtypes_have_their_own_names(pages):
+    """NumPy has further names for them, which are shorter."""
+    page = pages["dtypes"]
+    assert ":{py:data} tapegrad.float32\n\nThe dtype of floating numbers of 32 bits: up to 3.4e+38, and 1.2e-07 between" in page
+    assert ":{py:data} tapegrad.int8\n\nThe dtype of integers of 8 bits, from -128 to 127." in page
+    assert ":{py:data} tapegrad.single\n\nThe same as {py:obj}`tapegrad.float32`." in page
+
+
 def test_objects_of_private_classes_share_a_table_of_methods(pages):
     page = pages["stats"]
     assert ":{py:function} tapegrad.stats.gamma(a, loc=0.0, scale=1.0)\n\nThe gamma distribution with the shape a." in page
@@ -131,6 +139,7 @@ def test_methods_of_variable_are_listed(pages):
         ("-1 / sqrt(1 - x²)", r"$-1 / \sqrt{1 - x^{2}}$"),
         ("b aᵇ⁻¹", r"$b\, a^{b-1}$"),
         ("g along the axes", r"$g$ along the axes"),
+        ("g / (number of maxima) at the maxima", r"$g / (\text{number of maxima})$ at the maxima"),
         ("none", "none"),
     ],
 )

@@ -120,7 +120,7 @@ def test_svg_says_what_a_node_saves(count, text):
 
 def test_svg_names_must_be_variables(recorded):
     _, _, tape = recorded
-    with pytest.raises(TypeError, match="'x' stands for a int"):
+    with pytest.raises(TypeError, match="'x' stands for an int"):
         tape.to_svg(names={"x": 3})
 
 
@@ -182,7 +182,7 @@ def test_a_tape_of_what_is_recorded_already():
     loss.backward()
     assert w.grad is not None
     assert len(tg.Tape.of(w)) == len(tg.Tape.of(tg.ones(2))) == len(tg.Tape.of()) == 0
-    with pytest.raises(TypeError, match=r"Tape.of: expected Variables, got a int"):
+    with pytest.raises(TypeError, match=r"Tape.of: expected Variables, got an int"):
         tg.Tape.of(3)
 
 

@@ -110,7 +110,9 @@ def typeset(text: str, parameters: set[str]) -> str:
             depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(word, 0)
             run.append((kind, word if kind == "space" else piece(kind, word, call)))
     out.append(formula(run))
-    return re.sub(r" +([,;:])", r"\1", re.sub(r"  +", " ", "".join(out))).strip()
+    # Words in a row are one text, with spaces between them.
+    joined = re.sub(r"(?<=[^\\])\}\\, \\text\{", " ", "".join(out))
+    return re.sub(r" +([,;:])", r"\1", re.sub(r"  +", " ", joined)).strip()
 
 
 def formula(run: list[tuple[str, str]]) -> str:

@@ -263,19 +263,22 @@ class Reference:
         other = named[1] if named else self.homes.get(id(value))
         if other and other != path and (callable(value) or inspect.isclass(value)):
             text = f"The same as {{py:obj}}`tapegrad.{other}`."
-            kind = "class" if inspect.isclass(value) else "function"
+            kind = "class" if inspect.isclass(value) else "data" if isinstance(value, tg.DType) else "function"
             # At the top these are the names under which PyTorch has functions of other namespaces.
             found = subject_of(name, value).replace(LAST, "PyTorch's names")
             return Entry(path, value, f"The same as `{other}`.", block(kind, f"tapegrad.{path}", [text]), found)
         doc = inspect.getdoc(value) or ""
         if inspect.isclass(value):
             text = self.class_(path, value)
+        elif isinstance(value, tg.DType):
+            doc = dtype_text(value)
+            text = block("data", f"tapegrad.{path}", [doc])
         elif callable(value):
             body = [self.markdown(doc, module), self.source(value, path)]
             text = block("function", f"tapegrad.{path}{signature(value)}", body)
         else:
-            doc = dtype_text(value) if isinstance(value, tg.DType) else doc
-            doc = f"`{value!r}`" if type(value) in {float, int, str, type(None)} else doc.split("\n\n")[0]
+            doc = f"`{value!r}`" if type(value) in {float, int, str, type(None)} else doc
+            doc = doc if of_ours(value) else doc.split("\n\n")[0]
             doc = f"A {type(value).__name__}." if type(value) in {dict, list, tuple, set, frozenset} else doc
             doc = f"Has {', '.join(f'`{name}`' for name in vars(value))}." if isinstance(value, SimpleNamespace) else doc
             text = block("data", f"tapegrad.{path}", [self.markdown(doc, module)])
@@ -350,7 +353,7 @@ class Reference:
         made = getattr(value, "__module__", "") or ""
         below = [p for p in same if p.rpartition(".")[0] and made.startswith(f"tapegrad.{p.rpartition('.')[0]}")]
         rows = [p for p in same if p in self.rows]
-        own = getattr(value, "__name__", "")
+        own = value.name if isinstance(value, tg.DType) else getattr(value, "__name__", "")
         by_name = sorted(below, key=lambda p: p.rpartition(".")[2] != own)
         return (rows or by_name or sorted(same, key=lambda p: (p.count("."), p.rpartition(".")[2] != own, len(p))))[0]
 
@@ -492,6 +495,11 @@ def signature(value: Any, bound: bool = False) -> str:
         kept = kept[1:]
     text = str(inspect.Signature([p if plain(p.default) else p.replace(default=Shown(p.default)) for p in kept]))
     return text.replace("*args, **kwds", "*args, **kwargs")
+
+
+def of_ours(value: Any) -> bool:
+    """Whether an object is of a class of this package, whose doc is about it."""
+    return type(value).__module__.startswith("tapegrad")
 
 
 def dtype_text(dtype: tg.DType) -> str:

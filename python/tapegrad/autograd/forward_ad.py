@@ -59,7 +59,14 @@ def _level(what: str) -> int:
 
 
 def make_dual(tensor: Variable, tangent: Variable, *, level: Any = None) -> Variable:
-    """The value with a tangent, in the innermost :class:`dual_level`."""
+    """The value with a tangent, in the innermost :class:`dual_level`.
+
+    >>> fwAD = tg.autograd.forward_ad
+    >>> with fwAD.dual_level():
+    ...     dual = fwAD.make_dual(tg.tensor(3.0), tg.tensor(1.0))
+    ...     print(fwAD.unpack_dual(dual * dual).tangent)
+    6.
+    """
     if level not in {None, len(_open.levels) - 1}:
         raise ValueError(f"forward_ad.make_dual: level is {level}, expected None, the innermost level")
     at = _level("make_dual")
@@ -71,7 +78,15 @@ def make_dual(tensor: Variable, tangent: Variable, *, level: Any = None) -> Vari
 
 
 def unpack_dual(tensor: Variable, *, level: Any = None) -> UnpackedDualTensor:
-    """The value and the tangent that it has in the innermost :class:`dual_level`, or None."""
+    """The value and the tangent that it has in the innermost :class:`dual_level`, or None.
+
+    >>> fwAD = tg.autograd.forward_ad
+    >>> with fwAD.dual_level():
+    ...     dual = fwAD.make_dual(tg.tensor(3.0), tg.tensor(1.0))
+    ...     primal, tangent = fwAD.unpack_dual(dual**2)
+    >>> primal.item(), tangent.item()
+    (9.0, 6.0)
+    """
     if level not in {None, len(_open.levels) - 1}:
         raise ValueError(f"forward_ad.unpack_dual: level is {level}, expected None, the innermost level")
     at = _level("unpack_dual")

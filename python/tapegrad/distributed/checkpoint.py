@@ -65,6 +65,15 @@ def load_checkpoint(path: Any, parts: dict[str, Any], *, seed: int = 0) -> dict[
     Raises:
         FileFormatError: the file is damaged; raised on rank 0, a DistributedError on the others.
         KeyError: the file lacks one of ``parts``.
+
+    >>> dist = tg.distributed
+    >>> def job():
+    ...     dist.init(backend="local")
+    ...     net = tg.nn.Linear(2, 1)
+    ...     dist.save_checkpoint("job.safetensors", {"net": net}, epoch=3)
+    ...     return dist.load_checkpoint("job.safetensors", {"net": net})
+    >>> dist.run_local(job, 2)
+    [{'epoch': 3}, {'epoch': 3}]
     """
     group = current_group("load_checkpoint")
     error: BaseException | None = None

@@ -166,6 +166,15 @@ def manual_seed(seed: int) -> Any:
 
     Build the model before, under one ``tg.manual_seed`` for all ranks or under none: DistributedDataParallel broadcasts it.
     Returns the generator, as ``tg.manual_seed``.
+
+    >>> dist = tg.distributed
+    >>> def job():
+    ...     dist.init(backend="local")
+    ...     dist.manual_seed(7)
+    ...     return tg.rand(()).item()
+    >>> a, b = dist.run_local(job, 2)
+    >>> a != b
+    True
     """
     return _core.manual_seed(rank_seed(seed))
 

@@ -11,6 +11,7 @@ Variable([-0.9189385, -1.4189385])
 from __future__ import annotations
 
 from sys import modules as _modules
+from typing import TYPE_CHECKING, Any
 
 from . import (
     beta,
@@ -168,3 +169,9 @@ _HOMES = {
 for _module, _names in _HOMES.items():
     for _name in _names.split():
         _modules[f"{__name__}.{_name}"] = _module
+
+if not TYPE_CHECKING:
+    from .._messages import missing
+
+    def __getattr__(name: str) -> Any:
+        raise missing(__name__, name)

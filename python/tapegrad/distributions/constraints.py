@@ -85,12 +85,20 @@ class _DependentProperty(property, _Dependent):
 
 
 def is_dependent(constraint: Any) -> bool:
-    """Whether a constraint depends on parameters."""
+    """Whether a constraint depends on parameters.
+
+    >>> tg.distributions.constraints.is_dependent(tg.distributions.Uniform.support)
+    True
+    """
     return isinstance(constraint, _Dependent)
 
 
 class _Independent(Constraint):
-    """A constraint that all of the last axes must satisfy together."""
+    """A constraint that all of the last axes must satisfy together.
+
+    >>> tg.distributions.constraints.real_vector.check(tg.tensor([[0.0, 1.0], [0.0, float("nan")]]))
+    Variable([ True, False])
+    """
 
     def __init__(self, base_constraint: Constraint, reinterpreted_batch_ndims: int) -> None:
         self.base_constraint, self.reinterpreted_batch_ndims = base_constraint, int(reinterpreted_batch_ndims)
@@ -130,7 +138,11 @@ def _between(value: Any, low: Any, high: Any) -> Any:
 
 
 class _Boolean(Constraint):
-    """Booleans, or the numbers 0 and 1."""
+    """Booleans, or the numbers 0 and 1.
+
+    >>> tg.distributions.constraints.boolean.check(tg.tensor([0.0, 1.0, 0.5]))
+    Variable([ True,  True, False])
+    """
 
     is_discrete = True
 
@@ -139,7 +151,11 @@ class _Boolean(Constraint):
 
 
 class _OneHot(Constraint):
-    """Vectors with one 1 and zeros."""
+    """Vectors with one 1 and zeros.
+
+    >>> tg.distributions.constraints.one_hot.check(tg.tensor([[0.0, 1.0], [1.0, 1.0]]))
+    Variable([ True, False])
+    """
 
     is_discrete = True
     event_dim = 1
@@ -149,7 +165,11 @@ class _OneHot(Constraint):
 
 
 class _IntegerInterval(Constraint):
-    """Whole numbers from ``lower_bound`` to ``upper_bound``, both included."""
+    """Whole numbers from ``lower_bound`` to ``upper_bound``, both included.
+
+    >>> tg.distributions.constraints.integer_interval(0, 2).check(tg.tensor([2.0, 1.5, 3.0]))
+    Variable([ True, False, False])
+    """
 
     is_discrete = True
 
@@ -179,7 +199,11 @@ class _IntegerLessThan(Constraint):
 
 
 class _IntegerGreaterThan(Constraint):
-    """Whole numbers from ``lower_bound`` on, which is included."""
+    """Whole numbers from ``lower_bound`` on, which is included.
+
+    >>> tg.distributions.constraints.nonnegative_integer.check(tg.tensor([0.0, 2.0, 0.5]))
+    Variable([ True,  True, False])
+    """
 
     is_discrete = True
 
@@ -194,7 +218,11 @@ class _IntegerGreaterThan(Constraint):
 
 
 class _Real(Constraint):
-    """All numbers but NaN."""
+    """All numbers but NaN.
+
+    >>> tg.distributions.constraints.real.check(tg.tensor([1.0, float("nan")]))
+    Variable([ True, False])
+    """
 
     def _all_within(self, value: Variable) -> bool:
         total = _number(_core.sum(value))
@@ -206,7 +234,11 @@ class _Real(Constraint):
 
 
 class _GreaterThan(Constraint):
-    """Numbers above ``lower_bound``."""
+    """Numbers above ``lower_bound``.
+
+    >>> tg.distributions.constraints.greater_than(1.0).check(tg.tensor([1.0, 1.5]))
+    Variable([False,  True])
+    """
 
     def __init__(self, lower_bound: Any) -> None:
         self.lower_bound = lower_bound
@@ -224,7 +256,11 @@ class _GreaterThan(Constraint):
 
 
 class _GreaterThanEq(_GreaterThan):
-    """Numbers from ``lower_bound`` on, which is included."""
+    """Numbers from ``lower_bound`` on, which is included.
+
+    >>> tg.distributions.constraints.greater_than_eq(1.0).check(tg.tensor([0.5, 1.0]))
+    Variable([False,  True])
+    """
 
     def _all_within(self, value: Variable) -> bool:
         return isinstance(self.lower_bound, float) and _number(_core.min(value)) >= self.lower_bound
@@ -235,7 +271,11 @@ class _GreaterThanEq(_GreaterThan):
 
 
 class _LessThan(Constraint):
-    """Numbers below ``upper_bound``."""
+    """Numbers below ``upper_bound``.
+
+    >>> tg.distributions.constraints.less_than(1.0).check(tg.tensor([0.5, 1.0]))
+    Variable([ True, False])
+    """
 
     def __init__(self, upper_bound: Any) -> None:
         self.upper_bound = upper_bound
@@ -249,7 +289,11 @@ class _LessThan(Constraint):
 
 
 class _Interval(Constraint):
-    """Numbers from ``lower_bound`` to ``upper_bound``, both included."""
+    """Numbers from ``lower_bound`` to ``upper_bound``, both included.
+
+    >>> tg.distributions.constraints.interval(0.0, 1.0).check(tg.tensor([0.0, 1.0, 1.5]))
+    Variable([ True,  True, False])
+    """
 
     def __init__(self, lower_bound: Any, upper_bound: Any) -> None:
         self.lower_bound, self.upper_bound = lower_bound, upper_bound
@@ -267,7 +311,11 @@ class _Interval(Constraint):
 
 
 class _HalfOpenInterval(_Interval):
-    """Numbers from ``lower_bound``, which is included, to ``upper_bound``, which is not."""
+    """Numbers from ``lower_bound``, which is included, to ``upper_bound``, which is not.
+
+    >>> tg.distributions.constraints.half_open_interval(0.0, 1.0).check(tg.tensor([0.0, 1.0]))
+    Variable([ True, False])
+    """
 
     def _all_within(self, value: Variable) -> bool:
         return False
@@ -283,7 +331,11 @@ def _near(x: Any, y: Any, tolerance: float | None = None) -> Variable:
 
 
 class _Simplex(Constraint):
-    """Vectors of numbers that are not negative and add up to 1."""
+    """Vectors of numbers that are not negative and add up to 1.
+
+    >>> tg.distributions.constraints.simplex.check(tg.tensor([[0.5, 0.5], [0.5, 0.6]]))
+    Variable([ True, False])
+    """
 
     event_dim = 1
 
@@ -292,7 +344,11 @@ class _Simplex(Constraint):
 
 
 class _Multinomial(Constraint):
-    """Vectors of counts that add up to ``upper_bound`` at most."""
+    """Vectors of counts that add up to ``upper_bound`` at most.
+
+    >>> tg.distributions.constraints.multinomial(3).check(tg.tensor([[1.0, 2.0], [2.0, 2.0]]))
+    Variable([ True, False])
+    """
 
     is_discrete = True
     event_dim = 1
@@ -305,7 +361,11 @@ class _Multinomial(Constraint):
 
 
 class _LowerTriangular(Constraint):
-    """Matrices with zeros above the diagonal."""
+    """Matrices with zeros above the diagonal.
+
+    >>> tg.distributions.constraints.lower_triangular.check(tg.tensor([[1.0, 2.0], [0.0, 3.0]]))
+    Variable(False)
+    """
 
     event_dim = 2
 
@@ -314,7 +374,11 @@ class _LowerTriangular(Constraint):
 
 
 class _LowerCholesky(Constraint):
-    """Lower triangular matrices with a positive diagonal."""
+    """Lower triangular matrices with a positive diagonal.
+
+    >>> tg.distributions.constraints.lower_cholesky.check(tg.tensor([[1.0, 0.0], [-2.0, 3.0]]))
+    Variable(True)
+    """
 
     event_dim = 2
 
@@ -324,7 +388,11 @@ class _LowerCholesky(Constraint):
 
 
 class _CorrCholesky(Constraint):
-    """Cholesky factors of correlation matrices: lower triangular, rows of length 1, a positive diagonal."""
+    """Cholesky factors of correlation matrices: lower triangular, rows of length 1, a positive diagonal.
+
+    >>> tg.distributions.constraints.corr_cholesky.check(tg.eye(2))
+    Variable(True)
+    """
 
     event_dim = 2
 
@@ -335,7 +403,11 @@ class _CorrCholesky(Constraint):
 
 
 class _Square(Constraint):
-    """Square matrices."""
+    """Square matrices.
+
+    >>> tg.distributions.constraints.square.check(tg.ones((2, 3)))
+    Variable(False)
+    """
 
     event_dim = 2
 
@@ -344,7 +416,11 @@ class _Square(Constraint):
 
 
 class _Symmetric(_Square):
-    """Symmetric matrices."""
+    """Symmetric matrices.
+
+    >>> tg.distributions.constraints.symmetric.check(tg.tensor([[1.0, 2.0], [2.0, 1.0]]))
+    Variable(True)
+    """
 
     def check(self, value: Any) -> Variable:
         if value.shape[-2] != value.shape[-1]:
@@ -354,7 +430,11 @@ class _Symmetric(_Square):
 
 
 class _PositiveSemidefinite(_Symmetric):
-    """Symmetric matrices without a negative eigenvalue."""
+    """Symmetric matrices without a negative eigenvalue.
+
+    >>> tg.distributions.constraints.positive_semidefinite.check(tg.ones((2, 2)))
+    Variable(True)
+    """
 
     def check(self, value: Any) -> Variable:
         symmetric = super().check(value)
@@ -369,7 +449,11 @@ class _PositiveSemidefinite(_Symmetric):
 
 
 class _PositiveDefinite(_PositiveSemidefinite):
-    """Symmetric matrices with positive eigenvalues."""
+    """Symmetric matrices with positive eigenvalues.
+
+    >>> tg.distributions.constraints.positive_definite.check(tg.tensor([[2.0, 1.0], [1.0, 2.0]]))
+    Variable(True)
+    """
 
     def _enough(self, least: Any) -> Variable:
         found: Variable = least > 0
@@ -396,7 +480,12 @@ class _Joined(Constraint):
 
 
 class _Cat(_Joined):
-    """Constraints of the parts that were concatenated along ``dim``, of the given ``lengths``."""
+    """Constraints of the parts that were concatenated along ``dim``, of the given ``lengths``.
+
+    >>> c = tg.distributions.constraints
+    >>> c.cat([c.positive, c.real], dim=0, lengths=[1, 2]).check(tg.tensor([-1.0, -1.0, 0.0]))
+    Variable([False,  True,  True])
+    """
 
     def __init__(self, cseq: Any, dim: int = 0, lengths: Any = None) -> None:
         super().__init__(cseq, dim)
@@ -409,7 +498,12 @@ class _Cat(_Joined):
 
 
 class _Stack(_Joined):
-    """Constraints of the parts that were stacked along ``dim``."""
+    """Constraints of the parts that were stacked along ``dim``.
+
+    >>> c = tg.distributions.constraints
+    >>> c.stack([c.positive, c.real]).check(tg.tensor([-1.0, -1.0]))
+    Variable([False,  True])
+    """
 
     @property
     def event_dim(self) -> int:  # type: ignore[override]

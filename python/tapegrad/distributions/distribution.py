@@ -167,6 +167,8 @@ class Distribution:
         >>> tg.distributions.Exponential(1.0).expand((2, 3)).batch_shape
         (2, 3)
         """
+        if isinstance(batch_shape, int):
+            raise TypeError(f"{type(self).__name__}.expand: batch_shape must be a tuple of ints, as ({batch_shape},), not an int")
         shape, old = tuple(batch_shape), self._batch_shape
         new = self._get_checked_instance(type(self), _instance)
         for name, value in self.__dict__.items():

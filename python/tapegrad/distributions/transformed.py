@@ -27,7 +27,7 @@ class TransformedDistribution(Distribution):
     arg_constraints: Any = {}
 
     def __init__(self, base_distribution: Distribution, transforms: Any, validate_args: bool | None = None) -> None:
-        found = [transforms] if isinstance(transforms, Transform) else list(transforms)
+        found = list(transforms) if hasattr(transforms, "__iter__") else [transforms]
         if not all(isinstance(t, Transform) for t in found):
             raise ValueError(f"TransformedDistribution: transforms must be a Transform or a list of them, got {transforms!r}")
         self.transforms: list[Transform] = found

@@ -337,6 +337,8 @@ class Module:
 
     def apply(self, fn: Callable[[Module], object]) -> Self:
         """Calls ``fn`` with every module below and this one, children first."""
+        if not callable(fn):
+            raise TypeError(f"{type(self).__name__}.apply: fn must be a function of a module, not {a_type(fn)}")
         for child in self.children():
             child.apply(fn)
         fn(self)

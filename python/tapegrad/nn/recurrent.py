@@ -166,7 +166,11 @@ class GRUCell(_Cell):
 
 
 class RNNBase(Module):
-    """Base of the layers that run a cell over sequences: layers, directions, dropout, packed sequences."""
+    """Base of the layers that run a cell over sequences: layers, directions, dropout, packed sequences.
+
+    >>> isinstance(tg.nn.LSTM(2, 3), tg.nn.RNNBase)
+    True
+    """
 
     #: Parts of a state: h, and for the LSTM c.
     parts: ClassVar[int] = 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from . import lr_scheduler, swa_utils
 from .fused import ASGD, SGD, Adadelta, Adagrad, Adam, Adamax, AdamW, Lion, NAdam, RAdam, RMSprop, Rprop
 from .lbfgs import LBFGS
@@ -30,3 +32,9 @@ __all__ = [
     "lr_scheduler",
     "swa_utils",
 ]
+
+if not TYPE_CHECKING:
+    from .._messages import missing
+
+    def __getattr__(name: str) -> Any:
+        raise missing(__name__, name)

@@ -61,12 +61,28 @@ def _for_all(average: Callable[[Variable, Variable, Variable], Variable]) -> Cal
 
 
 def get_ema_multi_avg_fn(decay: float = 0.999) -> Callable[..., None]:
-    """:func:`get_ema_avg_fn` for lists of parameters, in place."""
+    """:func:`get_ema_avg_fn` for lists of parameters, in place.
+
+    >>> swa = tg.optim.swa_utils
+    >>> net = tg.nn.Linear(1, 1)
+    >>> ema = swa.AveragedModel(net, multi_avg_fn=swa.get_ema_multi_avg_fn(0.9))
+    >>> ema.update_parameters(net)
+    >>> bool((ema.module.weight == net.weight).all())
+    True
+    """
     return _for_all(get_ema_avg_fn(decay))
 
 
 def get_swa_multi_avg_fn() -> Callable[..., None]:
-    """:func:`get_swa_avg_fn` for lists of parameters, in place."""
+    """:func:`get_swa_avg_fn` for lists of parameters, in place.
+
+    >>> swa = tg.optim.swa_utils
+    >>> net = tg.nn.Linear(1, 1)
+    >>> average = swa.AveragedModel(net, multi_avg_fn=swa.get_swa_multi_avg_fn())
+    >>> average.update_parameters(net)
+    >>> bool((average.module.weight == net.weight).all())
+    True
+    """
     return _for_all(get_swa_avg_fn())
 
 
@@ -96,6 +112,8 @@ class AveragedModel(Module):
 
         super().__init__()
         check_device("AveragedModel", device)
+        if not isinstance(model, Module):
+            raise TypeError(f"AveragedModel: model must be a Module, not {type(model).__name__}")
         if avg_fn is not None and multi_avg_fn is not None:
             raise ValueError("AveragedModel: give avg_fn or multi_avg_fn, not both")
         self.module = copy.deepcopy(model)

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
 
 class FunctionAndGradient:
-    """A scalar function of nested arrays as one of a NumPy vector; see :func:`fun_and_grad`."""
+    """A scalar function of nested arrays as one of a NumPy vector; see :func:`fun_and_grad`.
+
+    >>> problem = tg.optimize.fun_and_grad(lambda x: tg.sum(x**2), [1.0, 2.0])
+    >>> value, gradient = problem(problem.x0)
+    >>> float(value), gradient.tolist()
+    (5.0, [2.0, 4.0])
+    """
 
     def __init__(self, f: Callable[..., Any], x0: Any = None, args: tuple[Any, ...] = (), name: str = "fun_and_grad") -> None:
         _check_function(name, f)

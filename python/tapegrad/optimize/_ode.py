@@ -31,6 +31,10 @@ class OdeSolution:
 
     It is the interpolant of the steps and has the derivatives that the steps have; its order is that of the method or one or two
     less. ``steps`` are the times of the steps, ``nfev`` is how often the function was evaluated, ``njev`` how often its Jacobian.
+
+    >>> _, solution = tg.integrate.odeint(lambda y, t: -y, 1.0, [0.0, 5.0], dense_output=True)
+    >>> round(solution(1.0).item(), 5)
+    0.36788
     """
 
     def __init__(self, solver: Solver, flat: Flat, start: Variable) -> None:

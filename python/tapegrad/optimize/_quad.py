@@ -239,6 +239,8 @@ def nquad(func: Callable[..., Any], ranges: Any, args: tuple[Any, ...] = (), opt
     2.0
     """
     _check_function("nquad", func)
+    if not hasattr(ranges, "__iter__"):
+        raise TypeError(f"nquad: ranges must be a list with a pair of limits for each variable, not {type(ranges).__name__}")
     ranges, args, options = list(ranges), as_args(args), dict(opts or {})
     if not ranges:
         raise ValueError("nquad: ranges is empty")

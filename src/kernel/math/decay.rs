@@ -5,7 +5,7 @@ use crate::kernel::simd::Arch;
 
 /// eˣ for x ≤ 0 (and a little above), within 1.1 ulp while that is a normal number, and 0 below.
 ///
-/// It takes two thirds of the instructions of [`exp`](super::exp): a single factor scales the result, and nothing is clamped.
+/// It takes two thirds of the instructions of [`exp`](super::exp()): a single factor scales the result, and nothing is clamped.
 #[inline(always)]
 pub fn exp_decay<T: Real, A: Arch>(x: T) -> T {
     // Above the logarithm of the smallest normal number. NaN is not below the limit and is preserved.

@@ -41,7 +41,7 @@ fn plus<T: Real>(a: T, b: Pair<T>) -> Pair<T> {
 
 /// log2 x for positive finite x.
 ///
-/// As in [`log`](super::log): with s = (m − 1)/(m + 1), log2 m = s·(2/ln 2 + s²·(2/3)/ln 2 + s⁴·P(s²)), the
+/// As in [`log`](super::log()): with s = (m − 1)/(m + 1), log2 m = s·(2/ln 2 + s²·(2/3)/ln 2 + s⁴·P(s²)), the
 /// first two terms in pairs.
 #[inline(always)]
 fn log2_pair<T: Real, A: Arch>(x: T) -> Pair<T> {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from . import parametrizations, parametrize, prune, rnn, stateless
 from .clip import clip_grad_norm_, clip_grad_value_, clip_grads_with_norm_, get_total_norm
 from .convert import parameters_to_vector, vector_to_parameters
@@ -34,3 +36,9 @@ __all__ = [
     "vector_to_parameters",
     "weight_norm",
 ]
+
+if not TYPE_CHECKING:
+    from ..._messages import missing
+
+    def __getattr__(name: str) -> Any:
+        raise missing(__name__, name)

@@ -38,7 +38,15 @@ def fuse_conv_bn_weights(
     bn_b: Variable | None,
     transpose: bool = False,
 ) -> tuple[Parameter, Parameter]:
-    """Weight and bias of one convolution that equals a convolution and its batch normalisation in evaluation."""
+    """Weight and bias of one convolution that equals a convolution and its batch normalisation in evaluation.
+
+    >>> conv, bn = tg.nn.Conv1d(1, 2, 3).eval(), tg.nn.BatchNorm1d(2).eval()
+    >>> rest = bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
+    >>> weight, bias = tg.nn.utils.fuse_conv_bn_weights(conv.weight, conv.bias, *rest)
+    >>> x = tg.randn(1, 1, 6)
+    >>> tg.allclose(tg.nn.functional.conv1d(x, weight, bias), bn(conv(x)), atol=1e-5)
+    Variable(True)
+    """
     return _fused(conv_w, conv_b, bn_rm, bn_rv, bn_eps, bn_w, bn_b, 1 if transpose else 0)
 
 
@@ -51,7 +59,15 @@ def fuse_linear_bn_weights(
     bn_w: Variable | None,
     bn_b: Variable | None,
 ) -> tuple[Parameter, Parameter]:
-    """Weight and bias of one linear layer that equals a linear layer and its batch normalisation in evaluation."""
+    """Weight and bias of one linear layer that equals a linear layer and its batch normalisation in evaluation.
+
+    >>> layer, bn = tg.nn.Linear(2, 3).eval(), tg.nn.BatchNorm1d(3).eval()
+    >>> rest = bn.running_mean, bn.running_var, bn.eps, bn.weight, bn.bias
+    >>> weight, bias = tg.nn.utils.fuse_linear_bn_weights(layer.weight, layer.bias, *rest)
+    >>> x = tg.randn(4, 2)
+    >>> tg.allclose(tg.nn.functional.linear(x, weight, bias), bn(layer(x)), atol=1e-5)
+    Variable(True)
+    """
     return _fused(linear_w, linear_b, bn_rm, bn_rv, bn_eps, bn_w, bn_b, 0)
 
 

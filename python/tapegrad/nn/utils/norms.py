@@ -138,7 +138,12 @@ def spectral_norm(
 
 
 def remove_spectral_norm(module: Module, name: str = "weight") -> Module:
-    """Makes the present weight a plain parameter again."""
+    """Makes the present weight a plain parameter again.
+
+    >>> layer = tg.nn.utils.spectral_norm(tg.nn.Linear(2, 3))
+    >>> sorted(name for name, _ in tg.nn.utils.remove_spectral_norm(layer).named_parameters())
+    ['bias', 'weight']
+    """
     handle = module.__dict__.get("_norm_handles", {}).pop(name, None)
     if handle is None or not isinstance(handle._hooks.get(handle.id, (None,))[0], _SpectralNormHook):
         raise ValueError(f"remove_spectral_norm: {type(module).__name__} has no spectral norm of {name!r}")

@@ -34,7 +34,13 @@ _depth = 0
 
 @contextmanager
 def cached() -> Iterator[None]:
-    """A block in which each parametrized value is computed once, however often it is read."""
+    """A block in which each parametrized value is computed once, however often it is read.
+
+    >>> layer = tg.nn.utils.parametrizations.weight_norm(tg.nn.Linear(2, 1))
+    >>> with tg.nn.utils.parametrize.cached():
+    ...     print(layer.weight is layer.weight)
+    True
+    """
     global _depth  # noqa: PLW0603
     _depth += 1
     try:
@@ -113,7 +119,12 @@ def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
 
 
 def type_before_parametrizations(module: Module) -> type:
-    """The class of a module before it was parametrized."""
+    """The class of a module before it was parametrized.
+
+    >>> layer = tg.nn.utils.parametrizations.weight_norm(tg.nn.Linear(2, 1))
+    >>> tg.nn.utils.parametrize.type_before_parametrizations(layer).__name__
+    'Linear'
+    """
     return module.__class__.__bases__[0] if is_parametrized(module) else module.__class__
 
 

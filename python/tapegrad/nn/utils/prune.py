@@ -273,11 +273,23 @@ class BasePruningMethod:
 
 
 class L1Unstructured:
-    """Names :func:`l1_unstructured` for :func:`global_unstructured`."""
+    """Names :func:`l1_unstructured` for :func:`global_unstructured`.
+
+    >>> net, prune = tg.nn.Linear(2, 2), tg.nn.utils.prune
+    >>> prune.global_unstructured([(net, "weight")], prune.L1Unstructured, amount=1)
+    >>> int((net.weight == 0.0).sum())
+    1
+    """
 
 
 class RandomUnstructured:
-    """Names :func:`random_unstructured` for :func:`global_unstructured`."""
+    """Names :func:`random_unstructured` for :func:`global_unstructured`.
+
+    >>> net, prune = tg.nn.Linear(2, 2), tg.nn.utils.prune
+    >>> prune.global_unstructured([(net, "weight")], prune.RandomUnstructured, amount=1)
+    >>> int((net.weight == 0.0).sum())
+    1
+    """
 
 
 __all__ = [

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from sys import modules as _modules
+from typing import TYPE_CHECKING, Any
 
 from . import datasets
 from . import loader as dataloader
@@ -63,3 +64,9 @@ __all__ = [
 # Names that PyTorch's users also import from this module.
 _modules[f"{__name__}.distributed"] = distributed
 _modules[f"{__name__}.dataloader"] = dataloader
+
+if not TYPE_CHECKING:
+    from ..._messages import missing
+
+    def __getattr__(name: str) -> Any:
+        raise missing(__name__, name)

@@ -136,7 +136,13 @@ def cifar(root: Any, train: bool = True) -> TensorDataset:
 
 
 def read_npz(path: Any) -> dict[str, Variable]:
-    """The arrays of an .npz file, by name. Arrays of Python objects, which would be pickles, are refused."""
+    """The arrays of an .npz file, by name. Arrays of Python objects, which would be pickles, are refused.
+
+    >>> import numpy as np
+    >>> np.savez("data.npz", x=np.arange(3.0))
+    >>> tg.utils.data.datasets.read_npz("data.npz")
+    {'x': Variable([0., 1., 2.], dtype=float64)}
+    """
     import zipfile
 
     try:
@@ -151,7 +157,7 @@ def read_npz(path: Any) -> dict[str, Variable]:
 def read_csv(
     path: Any, *, columns: Sequence[str | int] | None = None, dtype: Any = None, delimiter: str = ",", header: bool | None = None
 ) -> Variable:
-    """A table of numbers, one row a line.
+    r"""A table of numbers, one row a line.
 
     Args:
         path: the file; gzipped or not.
@@ -162,6 +168,12 @@ def read_csv(
 
     Raises:
         FileFormatError: a field that is no number, or rows of different length; the message names the line.
+
+    >>> with open("table.csv", "w", encoding="utf-8") as file:
+    ...     _ = file.write("a,b\n1,2\n3,4\n")
+    >>> tg.utils.data.datasets.read_csv("table.csv", columns=["b"])
+    Variable([[2.],
+              [4.]])
     """
     try:
         text = _bytes_of(path).decode("utf-8-sig")

@@ -17,7 +17,14 @@ Order = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class Sampler(Generic[T_co]):
-    """Base of samplers: define ``__iter__``, which yields indices, and ``__len__`` if it is known."""
+    """Base of samplers: define ``__iter__``, which yields indices, and ``__len__`` if it is known.
+
+    >>> class Backwards(tg.utils.data.Sampler):
+    ...     def __iter__(self):
+    ...         return iter([2, 1, 0])
+    >>> [x.tolist() for x in tg.utils.data.DataLoader([10, 20, 30], batch_size=3, sampler=Backwards())]
+    [[30, 20, 10]]
+    """
 
     def __init__(self, data_source: Any = None) -> None:
         pass
