@@ -778,3 +778,86 @@ def test_extrema_of_many_elements_at_few_places():
     sums = start.copy()
     np.add.at(sums, (at, np.arange(3)), source)
     assert np.allclose(tg.asarray(start).scatter_add(0, tg.asarray(at), tg.asarray(source)).numpy(), sums, equal_nan=True)
+
+
+# ---- graphs: what a pass with inputs= leaves, grad_fn ----
+
+
+def _inner_steps(w, count, **options):
+    p = w
+    for _ in range(count):
+        (g,) = tg.autograd.grad((p * p * p).sum(), (p,), **options)
+        p = p - 0.1 * g
+    return p
+
+
+def test_first_order_steps_of_meta_learning_keep_the_path_to_the_start():
+    """MAML's first-order form: gradients by a result, which later results are computed from."""
+    w = tg.tensor([0.5, -0.25], dtype=tg.float64, requires_grad=True)
+    p = _inner_steps(w, 3)
+    (p * p).sum().backward()
+    assert np.allclose(w.grad.numpy(), 2 * p.detach().numpy())  # first order: dp/dw is one
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_pass_with_inputs_frees_what_it_used_alone(create_graph):
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    w = tg.tensor([3.0, 4.0], requires_grad=True)
+    hidden = (x * x).exp()  # leads to x alone
+    loss = (hidden * w.sin()).sum()
+    tg.autograd.grad(loss, w, create_graph=create_graph)
+    hidden.sum().backward()
+    assert np.allclose(x.grad.numpy(), 2 * x.detach().numpy() * np.exp(x.detach().numpy() ** 2))
+    if not create_graph:
+        with pytest.raises(tg.FreedError):
+            loss.backward()
+
+
+def test_a_pass_by_a_result_leaves_the_graph_behind_it():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = x * x
+    tops = [(y * k).sum() for k in (2.0, 3.0)]
+    assert [tg.autograd.grad(top, y)[0].tolist() for top in tops] == [[2, 2], [3, 3]]
+    y.retain_grad()
+    (y * y).sum().backward(inputs=[y])
+    assert y.grad.tolist() == [2, 8]
+    assert x.grad is None
+    y.sum().backward()
+    assert x.grad.tolist() == [2, 4]
+
+
+def test_a_pass_with_two_inputs_on_one_path_uses_the_graph_between_them():
+    x = tg.tensor(3.0, requires_grad=True)
+    y = x * x
+    gx, gy = tg.autograd.grad(y * y, (x, y))
+    assert (gx.item(), gy.item()) == (108, 18)
+    with pytest.raises(tg.FreedError, match="multiply"):
+        y.backward()
+
+
+def test_hooks_of_results_run_in_a_pass_that_ends_at_them():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = x * x
+    seen = []
+    y.register_hook(lambda g: seen.append(g.tolist()) or g * 10)
+    (g,) = tg.autograd.grad((y * y).sum(), y)
+    assert seen == [[2, 8]]
+    assert g.tolist() == [20, 80]
+    (y * 1.0).sum().backward()
+    assert seen[1:] == [[1, 1]]
+    assert x.grad.tolist() == [20, 40]
+
+
+def test_results_that_keep_gradients_get_them_in_a_pass_with_inputs():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2.0
+    z = y * y
+    y.retain_grad()
+    z.retain_grad()
+    z.sum().backward(inputs=[x, y])
+    assert (x.grad.tolist(), y.grad.tolist(), z.grad.tolist()) == ([8, 16], [4, 8], [1, 1])
+    y = x * 3.0
+    y.retain_grad()
+    assert tg.autograd.grad(y.sum(), x)[0].tolist() == [3, 3]
+    assert y.grad is None
+    assert x.grad.tolist() == [8, 16]
