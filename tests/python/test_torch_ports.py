@@ -848,6 +848,106 @@ def test_hooks_of_results_run_in_a_pass_that_ends_at_them():
     assert x.grad.tolist() == [20, 40]
 
 
+def test_grad_fn_is_an_object_with_links():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    frozen = tg.ones(2)
+    y = (x * x + frozen).sum()
+    fn = y.grad_fn
+    assert x.grad_fn is None
+    assert frozen.grad_fn is None
+    assert y.detach().grad_fn is None
+    assert isinstance(fn, tg.autograd.graph.Node)
+    assert fn.name() == "sum"
+    assert fn == "sum"
+    assert repr(fn) == "<sum>"
+    assert hash(fn) == hash("sum")
+    assert y.grad_fn is fn
+    ((add, number),) = fn.next_functions
+    assert (add.name(), number) == ("add", 0)
+    product, constant = add.next_functions
+    assert product[0].name() == "multiply"
+    assert constant == (None, 0)
+    assert product[0] == (x * x).grad_fn.name()
+    assert product[0] != (x * x).grad_fn
+    ends = [end for end, _ in product[0].next_functions]
+    assert ends[0] is ends[1]
+    assert ends[0].name() == "AccumulateGrad"
+    assert isinstance(ends[0], tg.autograd.graph.AccumulateGrad)
+    assert ends[0].variable is x
+    assert not hasattr(fn, "variable")
+
+
+def test_a_walk_along_grad_fn_finds_the_parameters():
+    """The walk of programs that draw graphs."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+    loss = model(tg.ones((2, 3))).mean()
+    names, seen = {id(p): n for n, p in model.named_parameters()}, set()
+    found = []
+
+    def walk(fn):
+        if fn is None or fn in seen:
+            return
+        seen.add(fn)
+        if hasattr(fn, "variable"):
+            found.append(names[id(fn.variable)])
+        for before, _ in fn.next_functions:
+            walk(before)
+
+    walk(loss.grad_fn)
+    assert sorted(found) == sorted(names.values())
+
+
+def test_grad_fn_keeps_the_graph_and_a_freed_one_has_no_links():
+    x = tg.tensor(2.0, requires_grad=True)
+    fn = (x * x).exp().grad_fn
+    assert fn.next_functions[0][0].name() == "multiply"
+    y = (x * x).exp()
+    fn = y.grad_fn
+    y.backward()
+    assert fn.name() == "exp"
+    assert fn.next_functions == ()
+    x.requires_grad_(False)
+    z = tg.tensor(1.0, requires_grad=True) * 2.0
+    assert z.grad_fn.next_functions[0][0].variable.item() == 1.0  # its Variable is gone; the leaf is not
+
+
+def test_the_second_result_of_an_operation_is_named_by_its_number():
+    x = tg.tensor([[4.0, 1.0], [1.0, 3.0]], requires_grad=True)
+    values, vectors = tg.linalg.eigh(x)
+    assert values.grad_fn is vectors.grad_fn
+    assert (vectors * 2.0).grad_fn.next_functions == ((vectors.grad_fn, 1),)
+
+
+def test_cycles_through_grad_fn_are_collected():
+    import gc
+    import weakref
+
+    class Box:
+        pass
+
+    box = Box()
+    x = tg.tensor([1.0], requires_grad=True)
+    y = x * 2.0
+    box.fn = y.grad_fn
+    y.register_hook(lambda g, box=box: None)
+    gone = weakref.ref(box)
+    del box, x, y
+    gc.collect()
+    assert gone() is None
+
+
+def test_retains_grad():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2.0
+    assert not y.retains_grad
+    y.retain_grad()
+    assert y.retains_grad
+    assert not x.retains_grad
+    assert not tg.ones(2).retains_grad
+    y.sum().backward()
+    assert y.grad.tolist() == [1, 1]
+
+
 def test_results_that_keep_gradients_get_them_in_a_pass_with_inputs():
     x = tg.tensor([1.0, 2.0], requires_grad=True)
     y = x * 2.0
