@@ -948,6 +948,75 @@ def test_retains_grad():
     assert y.grad.tolist() == [1, 1]
 
 
+# ---- reductions at indices ----
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_products_at_indices(own):
+    rng = np.random.default_rng(0)
+    x, source = rng.standard_normal((2, 4)), rng.standard_normal((2, 9))
+    source[0, 3] = source[1, 2] = 0.0
+    index = rng.integers(0, 3, (2, 9))
+    expected = x.copy()
+    for r in range(2):
+        for place in range(4):
+            parts = source[r, index[r] == place]
+            if len(parts):
+                expected[r, place] = np.prod(parts) * (x[r, place] if own else 1.0)
+
+    def f(x, source):
+        return tg.scatter_reduce(x, 1, tg.tensor(index), source, "prod", include_self=own)
+
+    a, b = (tg.tensor(v, requires_grad=True) for v in (x, source))
+    assert np.allclose(f(a, b).detach().numpy(), expected)
+    assert tg.autograd.gradcheck(f, (a, b))
+    assert tg.autograd.gradgradcheck(f, (a, b))
+
+
+def test_products_at_indices_of_integers_and_of_nothing():
+    x, source = tg.tensor([2, 3, 4]), tg.tensor([5, 6, 7, 8])
+    index = tg.tensor([2, 0, 2, 2])
+    assert x.scatter_reduce(0, index, source, "prod").tolist() == [12, 3, 4 * 5 * 7 * 8]
+    assert x.scatter_reduce(0, index, source, "prod", include_self=False).tolist() == [6, 3, 280]
+    assert x.scatter_reduce(0, index[:0], source, "prod").tolist() == [2, 3, 4]
+    x.scatter_reduce_(0, index, source, "prod")
+    assert x.tolist() == [12, 3, 1120]
+
+
+@pytest.mark.parametrize("reduce", ["prod", "mean", "amax", "amin"])
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("dim", [0, -1])
+def test_index_reduce(reduce, own, dim):
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((3, 4))
+    index = np.array([2, 0, 2, 2, 0])
+    source = rng.standard_normal((5, 4) if dim == 0 else (3, 5))
+    by = {"prod": np.prod, "mean": np.mean, "amax": np.max, "amin": np.min}[reduce]
+    expected, lines = np.moveaxis(x.copy(), dim, 0), np.moveaxis(source, dim, 0)
+    for place in (0, 2):
+        parts = [*([expected[place]] if own else []), *lines[index == place]]
+        expected[place] = by(np.stack(parts), axis=0)
+
+    def f(x, source):
+        return tg.index_reduce(x, dim, tg.tensor(index), source, reduce, include_self=own)
+
+    a, b = (tg.tensor(v, requires_grad=True) for v in (x, source))
+    assert np.allclose(f(a, b).detach().numpy(), np.moveaxis(expected, 0, dim))
+    assert tg.autograd.gradcheck(f, (a, b))
+    assert tg.autograd.gradgradcheck(f, (a, b))
+    c = tg.tensor(x)
+    assert c.index_reduce_(dim, tg.tensor(index), tg.tensor(source), reduce, include_self=own) is c
+    assert np.allclose(c.numpy(), np.moveaxis(expected, 0, dim))
+
+
+def test_index_reduce_refuses_other_shapes_and_reductions():
+    x, index = tg.zeros(3, 2), tg.tensor([0, 1])
+    with pytest.raises(tg.ShapeError, match=r"source has shape \(1, 2\), expected \(2, 2\)"):
+        tg.index_reduce(x, 0, index, tg.ones(1, 2), "prod")
+    with pytest.raises(ValueError, match="'sum'"):
+        tg.index_reduce(x, 0, index, tg.ones(2, 2), "sum")
+
+
 def test_results_that_keep_gradients_get_them_in_a_pass_with_inputs():
     x = tg.tensor([1.0, 2.0], requires_grad=True)
     y = x * 2.0
