@@ -8,6 +8,7 @@ import pytest
 import tapegrad as tg
 from tapegrad import nn
 from tapegrad.autograd import forward_ad, functional
+from tapegrad.nn import functional as F
 
 # ---- x.data = y ----
 
@@ -1015,6 +1016,117 @@ def test_index_reduce_refuses_other_shapes_and_reductions():
         tg.index_reduce(x, 0, index, tg.ones(1, 2), "prod")
     with pytest.raises(ValueError, match="'sum'"):
         tg.index_reduce(x, 0, index, tg.ones(2, 2), "sum")
+
+
+# ---- what programs write ----
+
+
+def test_sequences_of_python_make_arrays():
+    from collections import UserList, deque
+
+    returns = deque([1.0, 2.0], maxlen=4)
+    returns.appendleft(3.0)
+    assert tg.tensor(returns).tolist() == [3, 1, 2]
+    assert tg.tensor([deque([1, 2]), UserList([3, 4])]).tolist() == [[1, 2], [3, 4]]
+    assert tg.stack([tg.tensor(returns)] * 2).shape == (2, 3)
+    x = tg.tensor(2.0, requires_grad=True)
+    tg.asarray(deque([x, x * x])).sum().backward()
+    assert x.grad.item() == 5.0
+    with pytest.raises(TypeError, match="set"):
+        tg.tensor({1.0})
+    with pytest.raises(TypeError, match="string"):
+        tg.tensor("12")
+    with pytest.raises(tg.ShapeError, match="ragged"):
+        tg.tensor(deque([[1.0], [1.0, 2.0]]))
+
+
+def test_the_norm_of_clipping_may_be_named():
+    a, b = (tg.tensor([3.0, -4.0], requires_grad=True) for _ in range(2))
+    for x, kind in ((a, "inf"), (b, float("inf"))):
+        (x * x / 2).sum().backward()
+        assert nn.utils.clip_grad_norm_([x], 1.0, norm_type=kind).item() == 4.0
+    assert a.grad.tolist() == b.grad.tolist()
+    assert nn.utils.get_total_norm([a.grad], "inf").item() == pytest.approx(1.0)
+    with pytest.raises(TypeError, match="norm_type"):
+        nn.utils.clip_grad_norm_([a], 1.0, norm_type="two")
+
+
+def test_distinct_rows_by_dim():
+    rows = tg.tensor([[2, 1], [1, 1], [2, 1]])
+    values, inverse, counts = tg.unique(rows, return_inverse=True, return_counts=True, dim=0)
+    assert values.tolist() == rows.unique(dim=0).tolist() == [[1, 1], [2, 1]]
+    assert inverse.tolist() == [1, 0, 1]
+    assert counts.tolist() == [1, 2]
+
+
+def test_hessians_of_functions_with_several_results():
+    """jacfwd(jacrev(f)), as in torch.func and JAX."""
+    w = tg.tensor([[0.5, -1.0], [2.0, 0.25], [1.0, 1.5]], dtype=tg.float64)
+    x = tg.tensor([0.3, -0.7], dtype=tg.float64)
+    h = tg.func.hessian(lambda x: tg.tanh(w @ x))(x)
+    y = np.tanh(w.numpy() @ x.numpy())
+    expected = (-2 * y * (1 - y**2))[:, None, None] * w.numpy()[:, :, None] * w.numpy()[:, None, :]
+    assert h.shape == (3, 2, 2)
+    assert np.allclose(h.numpy(), expected)
+    pair, aux = tg.hessian(lambda x: ({"a": (x**3).sum(), "b": x[:1] ** 2}, x.sum()), has_aux=True)(x)
+    assert np.allclose(pair["a"].numpy(), np.diag(6 * x.numpy()))
+    assert pair["b"].tolist() == [[[2, 0], [0, 0]]]
+    assert aux.item() == pytest.approx(-0.4)
+    many = tg.vmap(tg.hessian(lambda x: x**3))(tg.stack([x, 2 * x]))
+    assert np.allclose(many[1, 1].numpy(), [[0, 0], [0, 12 * x[1].item()]])
+    by_both = tg.hessian(lambda a, b: a * b, argnums=(0, 1))(x, x + 1)
+    assert np.allclose(by_both[0][1][0].numpy(), [[1, 0], [0, 0]])
+
+
+def test_functions_may_name_what_forward_mode_saves():
+    class Square(tg.autograd.Function):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(x):
+            return x * x
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.save_for_backward(*inputs)
+            ctx.save_for_forward(*inputs)
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return 2 * x * g
+
+        @staticmethod
+        def jvp(ctx, t):
+            (x,) = ctx.saved_tensors
+            return 2 * x * t
+
+    x = tg.tensor([1.0, 2.0, 3.0])
+    assert tg.jvp(Square.apply, (x,), (tg.ones(3),))[1].tolist() == [2, 4, 6]
+    assert tg.vmap(tg.grad(Square.apply))(x).tolist() == [2, 4, 6]
+
+
+def test_second_derivatives_of_networks_that_are_linear_in_pieces_are_zero():
+    """The Laplacian of a physics-informed network asks for them; no error may stop it."""
+    rng = np.random.default_rng(3)
+    for act in (
+        F.relu,
+        F.leaky_relu,
+        F.relu6,
+        F.hardtanh,
+        tg.abs,
+        F.rrelu,
+        lambda v: F.prelu(v, tg.tensor([0.2], dtype=tg.float64)),
+    ):
+        x = tg.tensor(rng.standard_normal((5, 2)), requires_grad=True)
+        w = tg.tensor(rng.standard_normal((2, 4)), requires_grad=True)
+        u = act(x @ w).sum(1)
+        (ux,) = tg.autograd.grad(u, x, tg.ones_like(u), create_graph=True)
+        (uxx,) = tg.autograd.grad(ux, x, tg.ones_like(ux), create_graph=True)
+        assert uxx.shape == x.shape
+        assert not uxx.any()
+        (ux * ux).sum().backward()
+        assert w.grad.any()
 
 
 def test_results_that_keep_gradients_get_them_in_a_pass_with_inputs():
