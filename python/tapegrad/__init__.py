@@ -157,8 +157,8 @@ __all__ = [
 ]
 # Names that only the Python half calls, and names that live in a submodule.
 _INNER = (
-    "HookHandle after_backward apply_function backward deliveries grad registry samples set_anomaly_raw set_grad_enabled_raw "
-    "unobserve observe history "
+    "AccumulateGrad HookHandle Node after_backward apply_function backward deliveries grad registry samples set_anomaly_raw "
+    "set_grad_enabled_raw unobserve observe history "
     "ASGD Adadelta Adagrad Adam AdamW Adamax Lion NAdam Optimizer RAdam RMSprop Rprop SGD clip_grad_norm_ clip_grad_value_ "
     "permutation uniform"
 )
@@ -180,8 +180,8 @@ _NUMPY = {
         "combinations conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d cos_ cosh_ "
         "cosine_similarity cumulative_trapezoid deg2rad_ det detach_ diag_embed diagonal_scatter digamma dist dropout "
         "erf_ erfc erfinv exp2_ exp_ expm1_ feature_alpha_dropout fill_ fix_ floor_ frac_ group_norm hamming_window "
-        "hann_window hardshrink histc igamma igammac index_copy index_fill inverse istft kaiser_window kthvalue layer_norm "
-        "ldexp_ lgamma log10_ log1p_ log2_ log_ logdet logit masked_scatter matrix_exp matrix_power max_pool1d "
+        "hann_window hardshrink histc igamma igammac index_copy index_fill index_reduce inverse istft kaiser_window kthvalue "
+        "layer_norm ldexp_ lgamma log10_ log1p_ log2_ log_ logdet logit masked_scatter matrix_exp matrix_power max_pool1d "
         "max_pool2d max_pool3d mode msort mvlgamma nan_to_num_ neg_ negative_ pairwise_distance pdist pinverse "
         "pixel_shuffle pixel_unshuffle poisson polygamma qr rad2deg_ range reciprocal_ relu_ renorm rms_norm round_ "
         "rrelu rsqrt_ rsub select_scatter selu sigmoid_ sin_ sinc_ sinh_ slice_scatter slogdet split_with_sizes sqrt_ "

@@ -126,9 +126,7 @@ def _by_state(x: Variable) -> str:
 
 
 def _op(x: Variable) -> str:
-    fn = x.grad_fn
-    text = getattr(fn, "name", fn)
-    return str(text() if callable(text) else text).strip("<>")
+    return x.grad_fn.name() if x.grad_fn else ""
 
 
 def _explain_result(x: Variable, y: Any) -> str:

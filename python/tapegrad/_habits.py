@@ -810,8 +810,8 @@ for _module, _names in {
     "_names": "bernoulli multinomial",
     "_torch_names": (
         "addbmm aminmax as_strided cholesky_inverse cholesky_solve diag_embed diagonal_scatter dist hardshrink histc index_copy "
-        "index_fill kthvalue logdet logit masked_scatter mode msort renorm select_scatter slice_scatter split_with_sizes stft "
-        "svd take_along_dim tensor_split unique_consecutive"
+        "index_fill index_reduce kthvalue logdet logit masked_scatter mode msort renorm select_scatter slice_scatter "
+        "split_with_sizes stft svd take_along_dim tensor_split unique_consecutive"
     ),
 }.items():
     for _name in _names.split():
@@ -825,8 +825,8 @@ IN_PLACE = (
     "pow reciprocal relu remainder round rsqrt sigmoid sign sin sinh sqrt square tan tanh trunc addcdiv addcmul addmm baddbmm "
     "floor_divide masked_fill scatter scatter_add index_add tril triu nan_to_num cumsum cumprod acosh asinh atanh "
     "atan2 addmv addr copysign hypot ldexp float_power heaviside nextafter sinc deg2rad rad2deg fix sgn negative absolute clip "
-    "digamma erfc erfinv index_fill lgamma logaddexp logit masked_scatter mvlgamma igamma igammac renorm scatter_reduce xlogy "
-    "subtract multiply divide true_divide bitwise_and bitwise_or bitwise_xor bitwise_not "
+    "digamma erfc erfinv index_fill index_reduce lgamma logaddexp logit masked_scatter mvlgamma igamma igammac renorm "
+    "scatter_reduce xlogy subtract multiply divide true_divide bitwise_and bitwise_or bitwise_xor bitwise_not "
     "logical_and logical_or logical_xor logical_not eq ne lt le gt ge "
     "greater greater_equal less less_equal not_equal"
 )

@@ -261,7 +261,7 @@ def variable(x: Variable) -> str:
     """A Variable in a notebook: its shape and dtype, its first elements, and its gradient if it has one."""
     facts = [_kind(x)]
     if x.requires_grad:
-        facts.append(f"from {x.grad_fn}" if x.grad_fn else "a leaf that requires gradients")
+        facts.append(f"from {x.grad_fn.name()}" if x.grad_fn else "a leaf that requires gradients")
     parts = [f"<div><b>Variable</b> · {escape(' · '.join(facts))}</div>{table(x)}"]
     if x.is_leaf and x.requires_grad and x.grad is not None:
         parts.append(f"<div>gradient</div>{table(x.grad)}")

@@ -189,6 +189,28 @@ def index_copy(input: Any, dim: int, index: Any, source: Any) -> Variable:
     return y
 
 
+def index_reduce(input: Any, dim: int, index: Any, source: Any, reduce: str, *, include_self: bool = True) -> Variable:
+    """A copy in which the places of an axis are reduced with those of ``source``: ``reduce`` is "prod", "mean", "amax" or "amin".
+
+    Place ``i`` of ``source`` goes to place ``index[i]``, with the others that go there and, unless ``include_self=False``, with
+    what is there. Ties share the gradient. ``source`` has the shape of ``input``, but for that axis, which has the length of
+    ``index``; another shape raises ShapeError.
+
+    >>> tg.index_reduce(tg.ones(2), 0, tg.tensor([0, 0, 1]), tg.tensor([2.0, 3.0, 4.0]), "prod")
+    Variable([6., 4.])
+    """
+    x, at, source = _core.asarray(input), _core.asarray(index).reshape(-1), _core.asarray(source)
+    axis = axis_of("index_reduce", dim, x.ndim)
+    expected = (*x.shape[:axis], at.size, *x.shape[axis + 1 :])
+    if source.shape != expected:
+        raise _core.ShapeError(f"index_reduce: source has shape {source.shape}, expected {expected}")
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise ValueError(f"index_reduce: reduce is {reduce!r}, expected 'prod', 'mean', 'amax' or 'amin'")
+    at = at.reshape((*(1,) * axis, -1, *(1,) * (x.ndim - axis - 1))).broadcast_to(expected)
+    found: Variable = _core.scatter_reduce(x, axis, at, source, reduce, include_self=include_self)
+    return found
+
+
 def _at_rank(x: Variable, order: Variable, rank: Any, axis: int, keepdim: bool) -> tuple[Variable, Variable]:
     at = _core.take(order, rank, axis)
     values = _core.take_along_axis(x, at, axis)

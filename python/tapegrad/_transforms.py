@@ -533,24 +533,28 @@ def jacrev(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False,
         inner, roots = _core._vjp_begin(arguments.values)
         with enable_grad():
             out, aux = _with_aux("jacobian", f, f(*arguments.filled(inner), **kwargs), has_aux)
-        found: list[Any] = []
-        structure = flatten(out, found)
-        outputs = [_result("jacobian", y) for y in found]
-        for y in outputs:
-            _check_derivative(f, y)
-            if y.dtype.is_complex:
-                raise DTypeError(
-                    f"jacrev: {_name(f)} returned dtype {y.dtype}: reverse mode would differentiate its "
-                    "real part only; use tg.jacfwd, or the function's .real and .imag"
-                )
-        pull = vmap(lambda *c: tuple(arguments.pulled(outputs, list(c), roots, True)), chunk_size=chunk_size)
-        rows = pull(*_basis(outputs))
-        parts = [_split_rows(r, outputs) for r in rows]
-        jacobians = [arguments.shaped([p[k] for p in parts]) for k in range(len(outputs))]
-        result = unflatten_results(structure, jacobians)
+        result = _rows(f, out, arguments, roots, chunk_size)
         return (result, _ended(aux, roots)) if has_aux else result
 
     return wrapped
+
+
+def _rows(f: Function, out: Any, arguments: _Arguments, roots: Any, chunk_size: int | None) -> Any:
+    """The Jacobian of ``out``, a result of ``f`` that was recorded, by a pullback for each of its elements."""
+    found: list[Any] = []
+    structure = flatten(out, found)
+    outputs = [_result("jacobian", y) for y in found]
+    for y in outputs:
+        _check_derivative(f, y)
+        if y.dtype.is_complex:
+            raise DTypeError(
+                f"jacrev: {_name(f)} returned dtype {y.dtype}: reverse mode would differentiate its "
+                "real part only; use tg.jacfwd, or the function's .real and .imag"
+            )
+    pull = vmap(lambda *c: tuple(arguments.pulled(outputs, list(c), roots, True)), chunk_size=chunk_size)
+    rows = pull(*_basis(outputs))
+    parts = [_split_rows(r, outputs) for r in rows]
+    return unflatten_results(structure, [arguments.shaped([p[k] for p in parts]) for k in range(len(outputs))])
 
 
 jacobian = jacrev
@@ -614,16 +618,40 @@ def jacfwd(
     return wrapped
 
 
+def _first_derivative(f: Function, argnums: int | Sequence[int], has_aux: bool) -> Function:
+    """The gradient of ``f`` where it returns a number, as :func:`grad`, and else its Jacobian."""
+    _check_function("hessian", f)
+
+    @functools.wraps(f)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        arguments = _Arguments("hessian", args, argnums)
+        inner, roots = _core._vjp_begin(arguments.values)
+        with enable_grad():
+            out, aux = _with_aux("hessian", f, f(*arguments.filled(inner), **kwargs), has_aux)
+        if isinstance(out, Variable) and not out.ndim and out.dtype.is_floating_point:
+            result = arguments.shaped(arguments.pulled([out], [_core.ones((), dtype=out.dtype)], roots, False))
+        else:
+            result = _rows(f, out, arguments, roots, None)
+        return (result, _ended(aux, roots)) if has_aux else result
+
+    return wrapped
+
+
 def hessian(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
-    """The Hessian of the scalar function ``f`` by the arguments ``argnums``: forward over reverse.
+    """The second derivatives of ``f`` by the arguments ``argnums``: forward over reverse.
+
+    Of a number it is the Hessian. Of an array or a container it is the Jacobian of the Jacobian: the shape is that of the result
+    followed by that of the argument twice.
 
     A function that chooses its path by values, as with ``if x[0] > 0``, runs once more: reverse over reverse.
 
     >>> tg.hessian(lambda x: tg.sum(x**3))(tg.Variable([1.0, 2.0]))
     Variable([[ 6.,  0.],
               [ 0., 12.]])
+    >>> tg.hessian(lambda x: x**3)(tg.Variable([1.0, 2.0])).shape
+    (2, 2, 2)
     """
-    gradient = grad(f, argnums, has_aux)
+    gradient = _first_derivative(f, argnums, has_aux)
     forward = jacfwd(gradient, argnums, has_aux)
 
     @functools.wraps(f)

@@ -28,7 +28,7 @@ unary! {
     /// >>> tg.leaky_relu(tg.Variable([-1.0, 2.0]), 0.1)
     /// Variable([-0.1,  2. ])
     fn leaky_relu(x, negative_slope = 0.01) -> y { F::select(x.gt(F::lit(0.0)), x, negative_slope * x) }
-    gradient(x) { F::select(x.gt(F::lit(0.0)), F::lit(1.0), F::select(x.is_nan(), F::lit(f64::NAN), negative_slope)) }
+    gradient(x) { F::select(x.gt(F::lit(0.0)), F::lit(1.0), F::select(x.is_nan(), x, negative_slope)) }
     rule "dy/dx = 1 where x > 0, NaN where x is NaN, else negative_slope";
     domain NONZERO;
 }
@@ -201,7 +201,7 @@ mod pointwise {
     binary! {
         /// x above 0, slope · x elsewhere.
         fn prelu(x, slope) -> y { F::select(x.gt(F::lit(0.0)), x, slope * x) }
-        gradient_a(x, slope) { F::select(x.gt(F::lit(0.0)), F::lit(1.0), F::select(x.is_nan(), F::lit(f64::NAN), slope)) }
+        gradient_a(x, slope) { F::select(x.gt(F::lit(0.0)), F::lit(1.0), F::select(x.is_nan(), x, slope)) }
         gradient_b(x) { F::select(x.gt(F::lit(0.0)), F::lit(0.0), x) }
         domain NONZERO, REAL;
     }

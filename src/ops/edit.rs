@@ -8,7 +8,7 @@ use super::samples::{Draw, REAL, call_with, indices, ints};
 use super::scatter::{index_add, scatter_add};
 use super::shape::{astype, broadcast_to, flatten, reshape_to, scalar};
 use super::sorting::lined;
-use super::{add, concat, divide, equal, floor_divide, get_item, moveaxis, where_};
+use super::{add, concat, divide, equal, floor_divide, get_item, moveaxis, multiply, where_};
 use crate::array::alloc_check::{collect, try_collect, with_capacity};
 use crate::array::{Array, DType, Plain, Scalar, Shape, check_memory, default_float, normalize_axis, size_of};
 use crate::dispatch;
@@ -172,7 +172,7 @@ pub fn segment_sum(data: &Variable, ids: &Variable, segments: Option<i64>) -> Re
     index_add(&Array::zeros(&shape, data.dtype()).into(), 0, ids, data, 1.0)
 }
 
-/// `x`, where elements of `source` are reduced to the position `index` along `axis`: summed, averaged, or their extremum. Ties share the
+/// `x`, where elements of `source` are reduced to the position `index` along `axis`: summed, multiplied, averaged, or their extremum. Ties share the
 /// gradient. The elements of `x` are included if `include_self`.
 ///
 /// # Errors
@@ -198,8 +198,57 @@ pub fn scatter_reduce(x: &Variable, axis: isize, index: &Variable, source: &Vari
             Ok(best(&start, &rows, &part, reduce == "amax")?.into())
         }
         "amax" | "amin" => extremum(x, axis, index, source, reduce == "amax", include_self, &untouched),
-        other => Err(Error::Value(format!("scatter_reduce: reduce is '{other}', expected 'sum', 'mean', 'amax' or 'amin'"))),
+        "prod" => {
+            let start = if include_self { start } else { where_(&untouched, x, 1_i64)? };
+            multiply(&start, &products(x.shape(), axis, index, source)?)
+        }
+        other => Err(Error::Value(format!("scatter_reduce: reduce is '{other}', expected 'sum', 'prod', 'mean', 'amax' or 'amin'"))),
     }
+}
+
+/// The products of the elements of `source` that have the same place in an array of that shape; one where there are none. Neighbours are
+/// multiplied until one is left of each place, so the gradient of a zero is that of a product: the other factors.
+fn products(shape: &[usize], axis: isize, index: &Variable, source: &Variable) -> Result<Variable> {
+    const NAME: &str = "scatter_reduce";
+    let along = normalize_axis(NAME, axis, shape.len())?;
+    let (_, rows) = super::gather::along(NAME, shape, index, along, index.shape())?;
+    let rows = rows.values(NAME)?.to_vec::<i64>();
+    let part = flatten(&super::scatter::inside_of(source, index)?)?;
+    let one: Variable = Array::ones(&[1], part.dtype()).into();
+    let mut order: Vec<usize> = collect(0..rows.len());
+    order.sort_by_key(|&i| rows[i]);
+    let mut keys: Vec<i64> = collect(order.iter().map(|&i| rows[i]));
+    let mut factors = gathered(&part, 0, &numbers(&order))?;
+    while keys.windows(2).any(|pair| pair[0] == pair[1]) {
+        let (left, right) = pairs(&keys);
+        let second = gathered(&concat(&[factors.clone(), one.clone()], Some(0))?, 0, &numbers(&right))?;
+        factors = multiply(&gathered(&factors, 0, &numbers(&left))?, &second)?;
+        keys = collect(left.iter().map(|&i| keys[i]));
+    }
+    let mut at = collect((0..size_of(shape)).map(|_| keys.len()));
+    for (i, &key) in keys.iter().enumerate() {
+        if let Ok(place) = usize::try_from(key) {
+            at[place] = i;
+        }
+    }
+    reshape_to(&gathered(&concat(&[factors, one], Some(0))?, 0, &numbers(&at))?, shape)
+}
+
+fn numbers(places: &[usize]) -> Vec<i64> {
+    collect(places.iter().map(|&i| i as i64))
+}
+
+/// For sorted keys, the places of the first elements of pairs of equal ones, and those of the second; the length where there is none.
+fn pairs(keys: &[i64]) -> (Vec<usize>, Vec<usize>) {
+    let (mut left, mut right) = (with_capacity(keys.len()), with_capacity(keys.len()));
+    let mut i = 0;
+    while i < keys.len() {
+        let paired = keys.get(i + 1) == Some(&keys[i]);
+        left.push(i);
+        right.push(if paired { i + 1 } else { keys.len() });
+        i += 1 + usize::from(paired);
+    }
+    (left, right)
 }
 
 /// The extremum as a value, then as the mean of all elements equal to it: so ties share the gradient.
@@ -374,7 +423,7 @@ pub const ENTRIES: &[Entry] = &[
     .no_method(),
     Entry {
         name: "scatter_reduce",
-        doc: "x with what source has for the same place at index along an axis reduced: 'sum', 'mean', 'amax' or 'amin'. Ties share the gradient. x itself counts, unless include_self=False.\n\n>>> tg.scatter_reduce(tg.zeros(2), 0, tg.Variable([0, 0, 1]), tg.Variable([1.0, 2.0, 3.0]), \"sum\")\nVariable([3., 3.])\n",
+        doc: "x with what source has for the same place at index along an axis reduced: 'sum', 'prod', 'mean', 'amax' or 'amin'. Ties share the gradient. x itself counts, unless include_self=False.\n\n>>> tg.scatter_reduce(tg.zeros(2), 0, tg.Variable([0, 0, 1]), tg.Variable([1.0, 2.0, 3.0]), \"sum\")\nVariable([3., 3.])\n",
         params: &[
             Param::array("x"),
             Param { alias: Some("dim"), ..Param::new("axis", Kind::Int) },
@@ -453,7 +502,7 @@ fn segment_samples() -> Vec<Sample> {
 
 fn scatter_samples() -> Vec<Sample> {
     let draw = &mut Draw::new(421);
-    ["sum", "mean", "amax", "amin"]
+    ["sum", "prod", "mean", "amax", "amin"]
         .into_iter()
         .flat_map(|reduce| [true, false].map(|own| (reduce, own)))
         .map(|(reduce, own)| {

@@ -197,7 +197,7 @@ pub const ENTRIES: &[Entry] = &[
             Param::flag("return_index", false),
             Param::flag("return_inverse", false),
             Param::flag("return_counts", false),
-            Param::new("axis", Kind::OptInt).or(Default::None),
+            Param { alias: Some("dim"), ..Param::new("axis", Kind::OptInt).or(Default::None) },
             Param::flag("equal_nan", true).named(),
             Param::flag("sorted", true).named(),
         ],

@@ -3,7 +3,7 @@
 use num_complex::Complex;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyComplex, PyFloat, PyInt, PyList, PyRange, PyString, PyTuple};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyComplex, PyFloat, PyInt, PyList, PyRange, PySequence, PyString, PyTuple};
 
 use super::describe::describe;
 use super::error::{GradError, ShapeError, guard};
@@ -214,6 +214,14 @@ fn is_list(o: &Bound<'_, PyAny>) -> bool {
     o.cast::<PyList>().is_ok() || o.cast::<PyTuple>().is_ok() || o.cast::<PyRange>().is_ok()
 }
 
+/// The elements of a sequence that is neither a list nor an array, such as a deque.
+fn elements<'py>(o: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyList>>> {
+    match o.cast::<PySequence>() {
+        Ok(items) if !is_text(o) => items.to_list().map(Some),
+        _ => Ok(None),
+    }
+}
+
 /// Whether `o` has one of the protocols of arrays.
 fn is_array_like(o: &Bound<'_, PyAny>) -> PyResult<bool> {
     Ok(numpy::as_ndarray(o).is_some()
@@ -328,6 +336,9 @@ fn unconverted(o: &Bound<'_, PyAny>, dtype: Option<DType>, copy: Option<bool>) -
             Some(a) => Ok(numpy::from_ndarray(a, copy)?.into()),
             None => Err(PyTypeError::new_err(format!("numpy.asarray gave no array for {}", o.get_type().name()?))),
         };
+    }
+    if let Some(items) = elements(o)? {
+        return unconverted(&items, dtype, copy);
     }
     Err(PyTypeError::new_err(format!(
         "cannot make an array of {}: expected a number, a nested list, a NumPy array, or an object with __array__, __dlpack__ or the buffer protocol",
@@ -469,6 +480,9 @@ impl Nested {
             return self.visit_all(items.try_iter()?, n, depth, path);
         }
         if is_text(o) || !(o.cast::<PyVariable>().is_ok() || is_array_like(o)?) {
+            if let Some(items) = elements(o)? {
+                return self.visit_all(items.iter().map(Ok), items.len(), depth, path);
+            }
             return Err(PyTypeError::new_err(format!(
                 "cannot make an array: the element at {path:?} is {}, expected numbers or nested lists of them",
                 describe(o)

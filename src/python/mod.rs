@@ -13,6 +13,7 @@ mod error;
 mod function;
 mod gc;
 mod grad;
+mod grad_fn;
 mod heap;
 mod in_place;
 mod index;
@@ -54,6 +55,7 @@ mod _core {
         super::interchange::register(m)?;
         super::number::register(m)?;
         super::grad::register(m)?;
+        super::grad_fn::register(m)?;
         super::function::register(m)?;
         super::transform::register(m)?;
         super::tape::register(m)?;

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use super::describe::describe;
 use super::error::{DTypeError, GradError, ShapeError, guard};
 use super::function::PyHook;
+use super::grad_fn::PyNode;
 use super::operators::{load, run};
 use super::release;
 use super::variable::{PyVariable, State, expect, require_float};
@@ -82,10 +83,21 @@ impl PyVariable {
         !matches!(self.snapshot().edge(), Edge::Node { .. })
     }
 
-    /// Name of the operation that made it, None for a leaf.
+    /// The operation that recorded it, ``tg.autograd.graph.Node``; None for a leaf.
+    ///
+    /// >>> x = tg.Variable(3.0, requires_grad=True)
+    /// >>> x.grad_fn is None, (x * x).grad_fn.name()
+    /// (True, 'multiply')
     #[getter]
-    fn grad_fn(&self) -> Option<String> {
-        if let Edge::Node { node, .. } = self.snapshot().edge() { Some(tape::op_name(node)) } else { None }
+    fn grad_fn<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let v = self.snapshot();
+        if matches!(v.edge(), Edge::Node { .. }) { PyNode::of(py, v.edge()) } else { Ok(None) }
+    }
+
+    /// Whether it is a result of operations that keeps its gradient, as ``retain_grad()`` asks for.
+    #[getter]
+    fn retains_grad(&self) -> bool {
+        !self.is_leaf() && self.place().is_some()
     }
 
     /// The gradient that backward passes collected here, or None. Of a value that is no leaf and keeps no gradient it is None, with a warning.

@@ -21,7 +21,6 @@ pub fn advice(name: &str, key: &str, keys: &[String]) -> Option<&'static str> {
         "sort" if key == "dim" => {
             "PyTorch's gives a pair of values and indices. Write sort(x, axis=...) for the values, argsort(x, axis=...) for the indices"
         }
-        "unique" if key == "dim" => "this is NumPy's, which is always sorted. Write unique(x, axis=...)",
         _ => return None,
     })
 }

@@ -250,6 +250,12 @@ impl Arena {
         }
     }
 
+    /// A new handle to a node, which is alive.
+    pub(super) fn count(&mut self, id: u64) -> NodeRef {
+        self.node_mut(id).refs += 1;
+        NodeRef(id)
+    }
+
     /// A node, which is alive, to change.
     #[inline]
     pub(super) fn node_mut(&mut self, id: u64) -> &mut Node {
@@ -447,15 +453,13 @@ impl NodeRef {
                 _ => return None,
             }
         }
-        arena.node_mut(self.0).refs += 1;
-        Some(Self(self.0))
+        Some(arena.count(self.0))
     }
 }
 
 impl Clone for NodeRef {
     fn clone(&self) -> Self {
-        lock().node_mut(self.0).refs += 1;
-        Self(self.0)
+        lock().count(self.0)
     }
 }
 

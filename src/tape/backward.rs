@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::backward_pass::{BackwardPass, Delivery};
 use super::hooks::{retained_leaf, run_hooks};
-use super::leaf::accumulate_all;
+use super::leaf::{Leaf, accumulate_all};
 use super::mode;
 use super::variable::{Edge, Variable};
 use crate::array::alloc_check;
@@ -36,20 +36,27 @@ pub fn backward(root: &Variable) -> Result<()> {
     backward_with(&[(root.clone(), None)], None, BackwardOptions::default())
 }
 
-/// A backward pass from several roots, each with its cotangent. `None` is a cotangent of one, for single elements. With `inputs` only these
-/// leaves get a gradient.
+/// A backward pass from several roots, each with its cotangent. `None` is a cotangent of one, for single elements. With `inputs` only
+/// these get a gradient, and results on the way to them that keep theirs.
 ///
 /// # Errors
 /// As [`backward`]; `Shape` or `DType` when a cotangent does not fit its root.
 pub fn backward_with(roots: &[(Variable, Option<Variable>)], inputs: Option<&[Variable]>, options: BackwardOptions) -> Result<()> {
     if let Some(inputs) = inputs {
-        let grads = grad(roots, inputs, options)?;
-        let mut ready = alloc_check::with_capacity(inputs.len());
+        let (grads, retained) = gradients(roots, inputs, options)?;
+        let mut ready = alloc_check::with_capacity(inputs.len() + retained.len());
         for (x, g) in inputs.iter().zip(grads) {
             match (x.edge(), g) {
                 (Edge::Leaf(leaf), Some(g)) => ready.push((Arc::clone(leaf), g)),
                 (Edge::Node { node, output }, Some(g)) => ready.push((retained_leaf(node, *output, x), g)),
                 (Edge::None | Edge::Lifted(_), _) | (_, None) => {}
+            }
+        }
+        // An input that keeps its gradient is among both.
+        let given = ready.len();
+        for (leaf, g) in retained {
+            if !ready[..given].iter().any(|(own, _)| Arc::ptr_eq(own, &leaf)) {
+                ready.push((leaf, g));
             }
         }
         // A leaf that is given twice gets its gradient twice, one after the other.
@@ -70,6 +77,13 @@ pub fn backward_with(roots: &[(Variable, Option<Variable>)], inputs: Option<&[Va
 /// # Errors
 /// As [`backward_with`], and `Grad` when an input is not tracked.
 pub fn grad(roots: &[(Variable, Option<Variable>)], inputs: &[Variable], options: BackwardOptions) -> Result<Vec<Option<Variable>>> {
+    gradients(roots, inputs, options).map(|(grads, _)| grads)
+}
+
+/// A gradient for each input, and those of results on the way that keep theirs.
+type Gradients = (Vec<Option<Variable>>, Vec<(Arc<Leaf>, Variable)>);
+
+fn gradients(roots: &[(Variable, Option<Variable>)], inputs: &[Variable], options: BackwardOptions) -> Result<Gradients> {
     if let Some(i) = inputs.iter().position(|x| !x.is_tracked()) {
         return Err(Error::Grad(format!(
             "grad: input {i} does not require gradients, so nothing can be differentiated by it; create it with requires_grad=True"
@@ -84,7 +98,7 @@ pub fn grad(roots: &[(Variable, Option<Variable>)], inputs: &[Variable], options
     }
     drop(mode);
     sweep.finish();
-    Ok(grads)
+    Ok((grads, sweep.take_retained()))
 }
 
 /// The gradients that each rule delivers in a backward pass from `root`: one for every input of every operation, in the order of the pass.

@@ -386,23 +386,35 @@ impl BackwardPass {
     /// pass; handles keep what is still needed.
     pub(super) fn finish(&self) {
         if self.free_late {
-            self.order.iter().for_each(|&at| free_if_alive(self.reached[at as usize].id));
+            let used = self.order.iter().map(|&at| &self.reached[at as usize]).filter(|reached| reached.state != SKIPPED);
+            used.for_each(|reached| free_if_alive(reached.id));
         }
     }
 
     /// Runs the rule of the reached node `at`, and drops the pass's reference to it.
     fn visit(&mut self, at: u32, work: &mut NodeTask) -> Result<()> {
         let id = self.reached[at as usize].id;
-        if !(self.options.retain_graph || self.free_late) {
+        // With targets, a node whose rule does not run stays as it is: other results may need it.
+        let unused = !self.targets.is_empty() && !self.leads_on(id);
+        if !(self.options.retain_graph || self.free_late || unused) {
             work.take(id, |i| self.wants(i))?;
             self.done += 1;
             return self.work(at, work);
         }
         work.copy(id, |i| self.wants(i))?;
         self.work(at, work)?;
+        if unused {
+            self.reached[at as usize].state = SKIPPED;
+        }
         self.done += 1;
         arena::release(id);
         Ok(())
+    }
+
+    /// Whether the gradient of an input of the present node, which is `id`, is wanted.
+    fn leads_on(&self, id: u64) -> bool {
+        let inputs = arena::lock().node(id).inputs.len();
+        (0..inputs).any(|i| self.wants(i))
     }
 
     /// Whether the gradient of input `i` of the present node is wanted.
@@ -465,6 +477,11 @@ impl BackwardPass {
         }
         self.leaves.clear();
         std::mem::take(&mut self.targets)
+    }
+
+    /// The gradients of results that keep theirs, with their places.
+    pub(super) fn take_retained(&mut self) -> Vec<(Arc<Leaf>, Variable)> {
+        std::mem::take(&mut self.retained)
     }
 
     /// Runs the hooks of leaves. When all have run, adds the gradients and frees the graph.

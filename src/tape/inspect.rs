@@ -127,6 +127,20 @@ pub fn op_name(node: &super::NodeRef) -> String {
     arena::lock().node(node.id()).name().to_owned()
 }
 
+/// Where the inputs of an operation came from, numbers excepted. A freed operation has none.
+#[must_use]
+pub fn inputs(node: &super::NodeRef) -> Vec<Edge> {
+    let mut arena = arena::lock();
+    let inputs = arena.node(node.id()).inputs.clone();
+    let edge = |input: &Input| match input {
+        Input::None => Some(Edge::None),
+        Input::Number(_) => None,
+        Input::Leaf(leaf) => Some(Edge::Leaf(Arc::clone(leaf))),
+        Input::Node { id, output } => Some(Edge::Node { node: arena.count(*id), output: *output }),
+    };
+    alloc_check::collect(inputs.iter().filter_map(edge))
+}
+
 /// Descriptions of the operations that the results were recorded from, oldest first. An operation that a backward pass has freed has no
 /// inputs. With `values`, the values of results and of leaves are included.
 #[must_use]

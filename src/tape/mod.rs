@@ -29,7 +29,7 @@ pub use backward::{BackwardOptions, backward, backward_with, deliveries, grad};
 pub use backward_pass::Delivery;
 pub use frontier::{frontier, next_number, reaches_beyond};
 pub use hooks::{add_node_hook, find_retained, move_retained, remove_node_hook, retained_leaf};
-pub use inspect::{NodeInfo, Source, TapeStats, history, listing, op_name, tape_stats, to_dot};
+pub use inspect::{NodeInfo, Source, TapeStats, history, inputs, listing, op_name, tape_stats, to_dot};
 pub use leaf::next_leaf;
 pub use leaf::{Hook, HookFn, Leaf};
 pub use mode::{

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::arena::{self, NodeRef};
+use super::arena;
 use super::cotangent::{Cotangents, GradAccumulator, fit};
 use super::leaf::{Hook, Leaf};
 use super::node::{Attrs, Input, Meta, Node, Vjp, freed_error};
@@ -199,10 +199,7 @@ pub(super) fn edge_of(input: &Input) -> Edge {
     match input {
         Input::None | Input::Number(_) => Edge::None,
         Input::Leaf(leaf) => Edge::Leaf(Arc::clone(leaf)),
-        Input::Node { id, output } => {
-            arena::lock().node_mut(*id).refs += 1;
-            Edge::Node { node: NodeRef::from_counted(*id), output: *output }
-        }
+        Input::Node { id, output } => Edge::Node { node: arena::lock().count(*id), output: *output },
     }
 }
 

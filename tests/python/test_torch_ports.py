@@ -8,6 +8,7 @@ import pytest
 import tapegrad as tg
 from tapegrad import nn
 from tapegrad.autograd import forward_ad, functional
+from tapegrad.nn import functional as F
 
 # ---- x.data = y ----
 
@@ -778,3 +779,366 @@ def test_extrema_of_many_elements_at_few_places():
     sums = start.copy()
     np.add.at(sums, (at, np.arange(3)), source)
     assert np.allclose(tg.asarray(start).scatter_add(0, tg.asarray(at), tg.asarray(source)).numpy(), sums, equal_nan=True)
+
+
+# ---- graphs: what a pass with inputs= leaves, grad_fn ----
+
+
+def _inner_steps(w, count, **options):
+    p = w
+    for _ in range(count):
+        (g,) = tg.autograd.grad((p * p * p).sum(), (p,), **options)
+        p = p - 0.1 * g
+    return p
+
+
+def test_first_order_steps_of_meta_learning_keep_the_path_to_the_start():
+    """MAML's first-order form: gradients by a result, which later results are computed from."""
+    w = tg.tensor([0.5, -0.25], dtype=tg.float64, requires_grad=True)
+    p = _inner_steps(w, 3)
+    (p * p).sum().backward()
+    assert np.allclose(w.grad.numpy(), 2 * p.detach().numpy())  # first order: dp/dw is one
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_a_pass_with_inputs_frees_what_it_used_alone(create_graph):
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    w = tg.tensor([3.0, 4.0], requires_grad=True)
+    hidden = (x * x).exp()  # leads to x alone
+    loss = (hidden * w.sin()).sum()
+    tg.autograd.grad(loss, w, create_graph=create_graph)
+    hidden.sum().backward()
+    assert np.allclose(x.grad.numpy(), 2 * x.detach().numpy() * np.exp(x.detach().numpy() ** 2))
+    if not create_graph:
+        with pytest.raises(tg.FreedError):
+            loss.backward()
+
+
+def test_a_pass_by_a_result_leaves_the_graph_behind_it():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = x * x
+    tops = [(y * k).sum() for k in (2.0, 3.0)]
+    assert [tg.autograd.grad(top, y)[0].tolist() for top in tops] == [[2, 2], [3, 3]]
+    y.retain_grad()
+    (y * y).sum().backward(inputs=[y])
+    assert y.grad.tolist() == [2, 8]
+    assert x.grad is None
+    y.sum().backward()
+    assert x.grad.tolist() == [2, 4]
+
+
+def test_a_pass_with_two_inputs_on_one_path_uses_the_graph_between_them():
+    x = tg.tensor(3.0, requires_grad=True)
+    y = x * x
+    gx, gy = tg.autograd.grad(y * y, (x, y))
+    assert (gx.item(), gy.item()) == (108, 18)
+    with pytest.raises(tg.FreedError, match="multiply"):
+        y.backward()
+
+
+def test_hooks_of_results_run_in_a_pass_that_ends_at_them():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = x * x
+    seen = []
+    y.register_hook(lambda g: seen.append(g.tolist()) or g * 10)
+    (g,) = tg.autograd.grad((y * y).sum(), y)
+    assert seen == [[2, 8]]
+    assert g.tolist() == [20, 80]
+    (y * 1.0).sum().backward()
+    assert seen[1:] == [[1, 1]]
+    assert x.grad.tolist() == [20, 40]
+
+
+def test_grad_fn_is_an_object_with_links():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    frozen = tg.ones(2)
+    y = (x * x + frozen).sum()
+    fn = y.grad_fn
+    assert x.grad_fn is None
+    assert frozen.grad_fn is None
+    assert y.detach().grad_fn is None
+    assert isinstance(fn, tg.autograd.graph.Node)
+    assert fn.name() == "sum"
+    assert fn == "sum"
+    assert repr(fn) == "<sum>"
+    assert hash(fn) == hash("sum")
+    assert y.grad_fn is fn
+    ((add, number),) = fn.next_functions
+    assert (add.name(), number) == ("add", 0)
+    product, constant = add.next_functions
+    assert product[0].name() == "multiply"
+    assert constant == (None, 0)
+    assert product[0] == (x * x).grad_fn.name()
+    assert product[0] != (x * x).grad_fn
+    ends = [end for end, _ in product[0].next_functions]
+    assert ends[0] is ends[1]
+    assert ends[0].name() == "AccumulateGrad"
+    assert isinstance(ends[0], tg.autograd.graph.AccumulateGrad)
+    assert ends[0].variable is x
+    assert not hasattr(fn, "variable")
+
+
+def test_a_walk_along_grad_fn_finds_the_parameters():
+    """The walk of programs that draw graphs."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1))
+    loss = model(tg.ones((2, 3))).mean()
+    names, seen = {id(p): n for n, p in model.named_parameters()}, set()
+    found = []
+
+    def walk(fn):
+        if fn is None or fn in seen:
+            return
+        seen.add(fn)
+        if hasattr(fn, "variable"):
+            found.append(names[id(fn.variable)])
+        for before, _ in fn.next_functions:
+            walk(before)
+
+    walk(loss.grad_fn)
+    assert sorted(found) == sorted(names.values())
+
+
+def test_grad_fn_keeps_the_graph_and_a_freed_one_has_no_links():
+    x = tg.tensor(2.0, requires_grad=True)
+    fn = (x * x).exp().grad_fn
+    assert fn.next_functions[0][0].name() == "multiply"
+    y = (x * x).exp()
+    fn = y.grad_fn
+    y.backward()
+    assert fn.name() == "exp"
+    assert fn.next_functions == ()
+    x.requires_grad_(False)
+    z = tg.tensor(1.0, requires_grad=True) * 2.0
+    assert z.grad_fn.next_functions[0][0].variable.item() == 1.0  # its Variable is gone; the leaf is not
+
+
+def test_the_second_result_of_an_operation_is_named_by_its_number():
+    x = tg.tensor([[4.0, 1.0], [1.0, 3.0]], requires_grad=True)
+    values, vectors = tg.linalg.eigh(x)
+    assert values.grad_fn is vectors.grad_fn
+    assert (vectors * 2.0).grad_fn.next_functions == ((vectors.grad_fn, 1),)
+
+
+def test_cycles_through_grad_fn_are_collected():
+    import gc
+    import weakref
+
+    class Box:
+        pass
+
+    box = Box()
+    x = tg.tensor([1.0], requires_grad=True)
+    y = x * 2.0
+    box.fn = y.grad_fn
+    y.register_hook(lambda g, box=box: None)
+    gone = weakref.ref(box)
+    del box, x, y
+    gc.collect()
+    assert gone() is None
+
+
+def test_retains_grad():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2.0
+    assert not y.retains_grad
+    y.retain_grad()
+    assert y.retains_grad
+    assert not x.retains_grad
+    assert not tg.ones(2).retains_grad
+    y.sum().backward()
+    assert y.grad.tolist() == [1, 1]
+
+
+# ---- reductions at indices ----
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_products_at_indices(own):
+    rng = np.random.default_rng(0)
+    x, source = rng.standard_normal((2, 4)), rng.standard_normal((2, 9))
+    source[0, 3] = source[1, 2] = 0.0
+    index = rng.integers(0, 3, (2, 9))
+    expected = x.copy()
+    for r in range(2):
+        for place in range(4):
+            parts = source[r, index[r] == place]
+            if len(parts):
+                expected[r, place] = np.prod(parts) * (x[r, place] if own else 1.0)
+
+    def f(x, source):
+        return tg.scatter_reduce(x, 1, tg.tensor(index), source, "prod", include_self=own)
+
+    a, b = (tg.tensor(v, requires_grad=True) for v in (x, source))
+    assert np.allclose(f(a, b).detach().numpy(), expected)
+    assert tg.autograd.gradcheck(f, (a, b))
+    assert tg.autograd.gradgradcheck(f, (a, b))
+
+
+def test_products_at_indices_of_integers_and_of_nothing():
+    x, source = tg.tensor([2, 3, 4]), tg.tensor([5, 6, 7, 8])
+    index = tg.tensor([2, 0, 2, 2])
+    assert x.scatter_reduce(0, index, source, "prod").tolist() == [12, 3, 4 * 5 * 7 * 8]
+    assert x.scatter_reduce(0, index, source, "prod", include_self=False).tolist() == [6, 3, 280]
+    assert x.scatter_reduce(0, index[:0], source, "prod").tolist() == [2, 3, 4]
+    x.scatter_reduce_(0, index, source, "prod")
+    assert x.tolist() == [12, 3, 1120]
+
+
+@pytest.mark.parametrize("reduce", ["prod", "mean", "amax", "amin"])
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize("dim", [0, -1])
+def test_index_reduce(reduce, own, dim):
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((3, 4))
+    index = np.array([2, 0, 2, 2, 0])
+    source = rng.standard_normal((5, 4) if dim == 0 else (3, 5))
+    by = {"prod": np.prod, "mean": np.mean, "amax": np.max, "amin": np.min}[reduce]
+    expected, lines = np.moveaxis(x.copy(), dim, 0), np.moveaxis(source, dim, 0)
+    for place in (0, 2):
+        parts = [*([expected[place]] if own else []), *lines[index == place]]
+        expected[place] = by(np.stack(parts), axis=0)
+
+    def f(x, source):
+        return tg.index_reduce(x, dim, tg.tensor(index), source, reduce, include_self=own)
+
+    a, b = (tg.tensor(v, requires_grad=True) for v in (x, source))
+    assert np.allclose(f(a, b).detach().numpy(), np.moveaxis(expected, 0, dim))
+    assert tg.autograd.gradcheck(f, (a, b))
+    assert tg.autograd.gradgradcheck(f, (a, b))
+    c = tg.tensor(x)
+    assert c.index_reduce_(dim, tg.tensor(index), tg.tensor(source), reduce, include_self=own) is c
+    assert np.allclose(c.numpy(), np.moveaxis(expected, 0, dim))
+
+
+def test_index_reduce_refuses_other_shapes_and_reductions():
+    x, index = tg.zeros(3, 2), tg.tensor([0, 1])
+    with pytest.raises(tg.ShapeError, match=r"source has shape \(1, 2\), expected \(2, 2\)"):
+        tg.index_reduce(x, 0, index, tg.ones(1, 2), "prod")
+    with pytest.raises(ValueError, match="'sum'"):
+        tg.index_reduce(x, 0, index, tg.ones(2, 2), "sum")
+
+
+# ---- what programs write ----
+
+
+def test_sequences_of_python_make_arrays():
+    from collections import UserList, deque
+
+    returns = deque([1.0, 2.0], maxlen=4)
+    returns.appendleft(3.0)
+    assert tg.tensor(returns).tolist() == [3, 1, 2]
+    assert tg.tensor([deque([1, 2]), UserList([3, 4])]).tolist() == [[1, 2], [3, 4]]
+    assert tg.stack([tg.tensor(returns)] * 2).shape == (2, 3)
+    x = tg.tensor(2.0, requires_grad=True)
+    tg.asarray(deque([x, x * x])).sum().backward()
+    assert x.grad.item() == 5.0
+    with pytest.raises(TypeError, match="set"):
+        tg.tensor({1.0})
+    with pytest.raises(TypeError, match="string"):
+        tg.tensor("12")
+    with pytest.raises(tg.ShapeError, match="ragged"):
+        tg.tensor(deque([[1.0], [1.0, 2.0]]))
+
+
+def test_the_norm_of_clipping_may_be_named():
+    a, b = (tg.tensor([3.0, -4.0], requires_grad=True) for _ in range(2))
+    for x, kind in ((a, "inf"), (b, float("inf"))):
+        (x * x / 2).sum().backward()
+        assert nn.utils.clip_grad_norm_([x], 1.0, norm_type=kind).item() == 4.0
+    assert a.grad.tolist() == b.grad.tolist()
+    assert nn.utils.get_total_norm([a.grad], "inf").item() == pytest.approx(1.0)
+    with pytest.raises(TypeError, match="norm_type"):
+        nn.utils.clip_grad_norm_([a], 1.0, norm_type="two")
+
+
+def test_distinct_rows_by_dim():
+    rows = tg.tensor([[2, 1], [1, 1], [2, 1]])
+    values, inverse, counts = tg.unique(rows, return_inverse=True, return_counts=True, dim=0)
+    assert values.tolist() == rows.unique(dim=0).tolist() == [[1, 1], [2, 1]]
+    assert inverse.tolist() == [1, 0, 1]
+    assert counts.tolist() == [1, 2]
+
+
+def test_hessians_of_functions_with_several_results():
+    """jacfwd(jacrev(f)), as in torch.func and JAX."""
+    w = tg.tensor([[0.5, -1.0], [2.0, 0.25], [1.0, 1.5]], dtype=tg.float64)
+    x = tg.tensor([0.3, -0.7], dtype=tg.float64)
+    h = tg.func.hessian(lambda x: tg.tanh(w @ x))(x)
+    y = np.tanh(w.numpy() @ x.numpy())
+    expected = (-2 * y * (1 - y**2))[:, None, None] * w.numpy()[:, :, None] * w.numpy()[:, None, :]
+    assert h.shape == (3, 2, 2)
+    assert np.allclose(h.numpy(), expected)
+    pair, aux = tg.hessian(lambda x: ({"a": (x**3).sum(), "b": x[:1] ** 2}, x.sum()), has_aux=True)(x)
+    assert np.allclose(pair["a"].numpy(), np.diag(6 * x.numpy()))
+    assert pair["b"].tolist() == [[[2, 0], [0, 0]]]
+    assert aux.item() == pytest.approx(-0.4)
+    many = tg.vmap(tg.hessian(lambda x: x**3))(tg.stack([x, 2 * x]))
+    assert np.allclose(many[1, 1].numpy(), [[0, 0], [0, 12 * x[1].item()]])
+    by_both = tg.hessian(lambda a, b: a * b, argnums=(0, 1))(x, x + 1)
+    assert np.allclose(by_both[0][1][0].numpy(), [[1, 0], [0, 0]])
+
+
+def test_functions_may_name_what_forward_mode_saves():
+    class Square(tg.autograd.Function):
+        generate_vmap_rule = True
+
+        @staticmethod
+        def forward(x):
+            return x * x
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.save_for_backward(*inputs)
+            ctx.save_for_forward(*inputs)
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return 2 * x * g
+
+        @staticmethod
+        def jvp(ctx, t):
+            (x,) = ctx.saved_tensors
+            return 2 * x * t
+
+    x = tg.tensor([1.0, 2.0, 3.0])
+    assert tg.jvp(Square.apply, (x,), (tg.ones(3),))[1].tolist() == [2, 4, 6]
+    assert tg.vmap(tg.grad(Square.apply))(x).tolist() == [2, 4, 6]
+
+
+def test_second_derivatives_of_networks_that_are_linear_in_pieces_are_zero():
+    """The Laplacian of a physics-informed network asks for them; no error may stop it."""
+    rng = np.random.default_rng(3)
+    for act in (
+        F.relu,
+        F.leaky_relu,
+        F.relu6,
+        F.hardtanh,
+        tg.abs,
+        F.rrelu,
+        lambda v: F.prelu(v, tg.tensor([0.2], dtype=tg.float64)),
+    ):
+        x = tg.tensor(rng.standard_normal((5, 2)), requires_grad=True)
+        w = tg.tensor(rng.standard_normal((2, 4)), requires_grad=True)
+        u = act(x @ w).sum(1)
+        (ux,) = tg.autograd.grad(u, x, tg.ones_like(u), create_graph=True)
+        (uxx,) = tg.autograd.grad(ux, x, tg.ones_like(ux), create_graph=True)
+        assert uxx.shape == x.shape
+        assert not uxx.any()
+        (ux * ux).sum().backward()
+        assert w.grad.any()
+
+
+def test_results_that_keep_gradients_get_them_in_a_pass_with_inputs():
+    x = tg.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2.0
+    z = y * y
+    y.retain_grad()
+    z.retain_grad()
+    z.sum().backward(inputs=[x, y])
+    assert (x.grad.tolist(), y.grad.tolist(), z.grad.tolist()) == ([8, 16], [4, 8], [1, 1])
+    y = x * 3.0
+    y.retain_grad()
+    assert tg.autograd.grad(y.sum(), x)[0].tolist() == [3, 3]
+    assert y.grad is None
+    assert x.grad.tolist() == [8, 16]

@@ -42,6 +42,9 @@ class FunctionContext:
         self._originals = values
         self._saved = tuple(None if v is None else _core._saved(v) for v in values)
 
+    def save_for_forward(self, *values: Variable | None) -> None:
+        """Accepted, without effect: forward mode follows from the backward, so a ``jvp`` is not called."""
+
     @property
     def saved_values(self) -> tuple[Any, ...]:
         """What :meth:`save_for_backward` kept, in its order."""
@@ -103,7 +106,8 @@ class Function:
     the gradient of each output (zeros where none flows, or ``None`` after ``ctx.set_materialize_grads(False)`` and for
     outputs that are marked as not differentiable) and returns one for each argument of the forward, ``None`` for those
     without. Written in operations on Variables, it can be differentiated again. A ``forward(*args)`` without ``ctx`` goes
-    with a ``setup_context(ctx, inputs, output)``.
+    with a ``setup_context(ctx, inputs, output)``. Forward mode and ``vmap`` follow from the two, so PyTorch's further methods
+    ``jvp`` and ``vmap`` are not called.
 
     >>> class Cube(tg.autograd.Function):
     ...     @staticmethod

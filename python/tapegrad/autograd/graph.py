@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
+from .._core import AccumulateGrad, Node
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, NoReturn
 
-__all__ = ["save_on_cpu", "saved_tensors_hooks"]
+__all__ = ["AccumulateGrad", "Node", "save_on_cpu", "saved_tensors_hooks"]
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from ... import _core
 from ..._rows import values_in_place
 from ...autograd import no_grad
@@ -9,6 +11,7 @@ from ...autograd import no_grad
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any, Literal
 
     from ..._core import Variable
 
@@ -19,19 +22,24 @@ def _check_number(function: str, name: str, value: object) -> None:
         raise TypeError(f"{function}(): argument '{name}' must be a float, not {type(value).__name__} ({value!r})")
 
 
+def _exponent(norm_type: Any) -> Any:
+    """The exponent of a norm; PyTorch's programs write infinity as text, too."""
+    return inf if norm_type == "inf" else norm_type
+
+
 def clip_grad_norm_(
     parameters: Variable | Iterable[Variable],
     max_norm: float,
-    norm_type: float = 2.0,
+    norm_type: float | Literal["inf"] = 2.0,
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Variable:
     """Scales the gradients of ``parameters`` so that their norm, all taken together, is at most ``max_norm``.
 
-    Returns the norm before scaling. Parameters without a gradient do not count. The norm is the ``norm_type``-norm (inf: the
-    largest absolute value). Longer gradients are multiplied by max_norm / (norm + 1e-6), in place and without history. With
-    ``error_if_nonfinite`` an infinite or NaN norm raises ValueError before anything changes. ``foreach`` has no effect.
-    ``Optimizer.step(clip_norm=...)`` does the same on the way.
+    Returns the norm before scaling. Parameters without a gradient do not count. The norm is the ``norm_type``-norm (inf, or
+    ``"inf"``: the largest absolute value). Longer gradients are multiplied by max_norm / (norm + 1e-6), in place and without
+    history. With ``error_if_nonfinite`` an infinite or NaN norm raises ValueError before anything changes. ``foreach`` has no
+    effect. ``Optimizer.step(clip_norm=...)`` does the same on the way.
 
     >>> x = tg.Variable([3.0, 4.0], requires_grad=True)
     >>> (x * x / 2).sum().backward()
@@ -40,10 +48,11 @@ def clip_grad_norm_(
     >>> [round(g, 4) for g in x.grad.tolist()]
     [0.6, 0.8]
     """
-    for name, value in (("max_norm", max_norm), ("norm_type", norm_type)):
+    exponent = _exponent(norm_type)
+    for name, value in (("max_norm", max_norm), ("norm_type", exponent)):
         _check_number("clip_grad_norm_", name, value)
     with values_in_place(parameters) as parts:
-        return _core.clip_grad_norm_(parts, max_norm, norm_type, error_if_nonfinite)
+        return _core.clip_grad_norm_(parts, max_norm, exponent, error_if_nonfinite)
 
 
 def clip_grad_value_(parameters: Variable | Iterable[Variable], clip_value: float, foreach: bool | None = None) -> None:
@@ -68,7 +77,7 @@ def _listed(parameters: Variable | Iterable[Variable]) -> list[Variable]:
 
 def get_total_norm(
     tensors: Variable | Iterable[Variable],
-    norm_type: float = 2.0,
+    norm_type: float | Literal["inf"] = 2.0,
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Variable:
@@ -77,11 +86,11 @@ def get_total_norm(
     >>> tg.nn.utils.get_total_norm([tg.Variable([3.0]), tg.Variable([4.0])]).item()
     5.0
     """
-    parts = _listed(tensors)
+    parts, exponent = _listed(tensors), _exponent(norm_type)
     if not parts:
         return _core.zeros(())
-    norms = _core.stack([_core.norm(_core.reshape(p.detach(), (-1,)), norm_type) for p in parts])
-    total = _core.norm(norms, norm_type)
+    norms = _core.stack([_core.norm(_core.reshape(p.detach(), (-1,)), exponent) for p in parts])
+    total = _core.norm(norms, exponent)
     if error_if_nonfinite and not _core.isfinite(total).item():
         raise ValueError(f"get_total_norm: the norm is {total.item()}; pass error_if_nonfinite=False to go on")
     return total
