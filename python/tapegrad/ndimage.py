@@ -1,4 +1,4 @@
-"""Filters of images under SciPy's names: ``scipy.ndimage`` for Variables of any number of axes.
+"""Filters and movements of images under SciPy's names: ``scipy.ndimage`` for Variables of any number of axes.
 
 >>> tg.ndimage.uniform_filter1d(tg.Variable([0.0, 3.0, 0.0]), 3)
 Variable([1., 1., 1.])
@@ -14,11 +14,13 @@ from . import _core
 from ._core import ShapeError, Variable
 from ._dtypes import inexact
 from ._habits import axis_of
+from ._splines import affine_transform, map_coordinates, rotate, shift, spline_filter, spline_filter1d, zoom
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 __all__ = [
+    "affine_transform",
     "convolve",
     "convolve1d",
     "correlate",
@@ -33,9 +35,14 @@ __all__ = [
     "median_filter",
     "minimum_filter",
     "prewitt",
+    "rotate",
+    "shift",
     "sobel",
+    "spline_filter",
+    "spline_filter1d",
     "uniform_filter",
     "uniform_filter1d",
+    "zoom",
 ]
 
 if not TYPE_CHECKING:
@@ -383,79 +390,3 @@ def gaussian_gradient_magnitude(
     orders = [[int(a == b) for b in range(x.ndim)] for a in range(x.ndim)]
     slopes = [gaussian_filter(x, sigma, order, None, mode, cval, **options) for order in orders]
     return _core.norm(_core.stack(slopes), axis=0)
-
-
-def map_coordinates(
-    input: Any,
-    coordinates: Any,
-    output: None = None,
-    order: int = 3,
-    mode: str = "constant",
-    cval: float = 0.0,
-    prefilter: bool = True,
-) -> Variable:
-    """The array at places between its elements: ``coordinates`` has a row for each axis.
-
-    ``order`` is 1 (linear) or 0 (nearest), and must be given: SciPy's default, 3, is not available.
-
-    It is differentiable by the array and, for order 1, by the places.
-
-    >>> tg.ndimage.map_coordinates(tg.Variable([0.0, 2.0, 4.0]), [[0.5, 1.25]], order=1)
-    Variable([1. , 2.5])
-    """
-    _no_output("map_coordinates", output)
-    x = inexact(input)
-    if order not in (0, 1):
-        raise ValueError(f"map_coordinates: order is {order}, expected order=0 or order=1; for cubic splines see tg.interpolate")
-    if isinstance(coordinates, (list, tuple)) and any(isinstance(c, Variable) for c in coordinates):
-        coordinates = _core.stack([inexact(c) for c in coordinates])
-    at = inexact(coordinates) if isinstance(coordinates, Variable) else _core.asarray(coordinates, dtype=x.dtype.to_real())
-    if at.ndim == 0 or at.shape[0] != x.ndim:
-        raise ShapeError(
-            f"map_coordinates: coordinates of shape {at.shape} for an array of {x.ndim} axes, expected a row for each"
-        )
-    corners: list[tuple[list[Variable], Any, Any]] = [([], 1.0, True)]
-    for axis, n in enumerate(x.shape):
-        new = _neighbours(at[axis], n, order, mode)
-        corners = [([*i, a], w * b, f & c) for i, w, f in corners for a, b, c in new]
-    out: Any = 0.0
-    for place, weight, inside in corners:
-        out = out + weight * _core.where(inside, x[tuple(place)], cval)
-    return out  # type: ignore[no-any-return]
-
-
-def _neighbours(at: Variable, n: int, order: int, mode: str) -> list[tuple[Variable, Variable, Variable]]:
-    """The elements beside each place along an axis of ``n``: their indices, weights, and whether they are inside."""
-    place = _folded(at, n, mode)
-    low = _core.floor(place.detach() + (0.5 if order == 0 else 0.0))
-    share = place - low
-    new = []
-    for k, weight in ((0, 1.0 - share), (1, share)) if order else ((0, _core.ones_like(share)),):
-        index = (low + k).astype(_core.int64)
-        inside = _core.ones_like(index, dtype=_core.bool)
-        if mode in ("constant", "grid-constant"):
-            inside = (index >= 0) & (index < n)
-        if mode == "constant":
-            inside = inside & (at.detach() >= 0) & (at.detach() <= n - 1)
-        index = _core.remainder(index, n) if mode == "grid-wrap" else _core.clip(index, 0, n - 1)
-        new.append((index, weight, inside))
-    return new
-
-
-def _folded(place: Variable, n: int, mode: str) -> Variable:
-    """Places inside of the array, as the border says."""
-    if mode not in ("constant", "grid-constant", "nearest", "mirror", "reflect", "grid-mirror", "wrap", "grid-wrap"):
-        raise ValueError(f"map_coordinates: mode is {mode!r}, expected one of {', '.join(_BORDERS)}")
-    if mode == "nearest":
-        return _core.clip(place, 0, n - 1)
-    if mode == "mirror":
-        period = max(2 * (n - 1), 1)
-        rest = _core.remainder(place, period)
-        return _core.where(rest.detach() > n - 1, period - rest, rest) if n > 1 else 0.0 * place
-    if mode in ("reflect", "grid-mirror"):
-        rest = _core.remainder(place + 0.5, 2 * n)
-        return _core.clip(_core.where(rest.detach() > n, 2 * n - rest, rest) - 0.5, 0, n - 1)
-    if mode == "wrap":
-        # SciPy's period of "wrap" is one less than the size.
-        return _core.where((place.detach() < 0) | (place.detach() > n - 1), _core.remainder(place, max(n - 1, 1)), place)
-    return place

@@ -130,10 +130,10 @@ pub fn imag(x: &Array) -> Array {
     complex_dispatch!(x.dtype(), T => blocks::map([Input::from(x)], x.shape(), |[z]: [Complex<T>; 1]| z.im))
 }
 
-/// Complex numbers from their parts, which have the same shape and floating dtype.
+/// Complex numbers from their parts, which have the same floating dtype, and shapes that broadcast to `shape`.
 #[must_use]
-pub fn from_parts(re: &Array, im: &Array) -> Array {
-    dispatch!(float re.dtype(), T => blocks::map([Input::from(re), Input::from(im)], re.shape(), |[re, im]: [T; 2]| Complex::new(re, im)),
+pub fn from_parts(re: &Array, im: &Array, shape: &[usize]) -> Array {
+    dispatch!(float re.dtype(), T => blocks::map([Input::from(re), Input::from(im)], shape, |[re, im]: [T; 2]| Complex::new(re, im)),
         else unreachable!("parts are floating"))
 }
 

@@ -328,7 +328,7 @@ fn contract_other(a: (&Array, Form), b: (&Array, Form), shape: &[usize], form: F
         let real = |x: &Array, y: &Array, addend| contract_core((x, a.1), (y, b.1), shape, form, addend);
         let re = subtract(&real(&ar, &br, Addend::Nothing), &real(&ai, &bi, Addend::Nothing));
         let im = real(&ai, &br, Addend::Sum(real(&ar, &bi, Addend::Nothing)));
-        complex::from_parts(&re, &im)
+        complex::from_parts(&re, &im, re.shape())
     } else {
         let [x, y] = [a.0, b.0].map(|x| cast(x, DType::I64));
         cast(&contract_core((&x, a.1), (&y, b.1), shape, form, Addend::Nothing), dtype)

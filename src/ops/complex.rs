@@ -11,7 +11,7 @@ use smallvec::smallvec;
 use super::registry::{Arg, Entry, Gradient, Param, Sample};
 use super::samples::{Draw, NONZERO, REAL};
 use super::{add, annihilate, cos, divide, equal, isnan, less, multiply, negative, sin, squeeze, stack, subtract, where_};
-use crate::array::{Array, Scalar};
+use crate::array::{Array, Scalar, broadcast_shapes};
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::complex::{self, functions};
 use crate::tape::accumulate::{CAST, ToDType};
@@ -55,7 +55,10 @@ static CONJ: Primitive = Primitive {
 static FROM_PARTS: Primitive = Primitive {
     name: "complex",
     eval: |call| {
-        call.give(complex::from_parts(call.array(0), call.array(1)));
+        let (re, im) = (call.array(0), call.array(1));
+        // In a batch, one part may be the same for all samples.
+        let shape = broadcast_shapes(re.shape(), im.shape()).ok_or_else(|| Error::broadcast("complex", re.shape(), im.shape()))?;
+        call.give(complex::from_parts(re, im, &shape));
         Ok(())
     },
     vjp: Vjp::Rule(|ctx| {
@@ -195,7 +198,7 @@ pub fn complex(re: &Variable, im: &Variable) -> Result<Variable> {
         return Err(Error::dtype("complex", dtype, "real parts"));
     }
     let dtype = if dtype.is_float() { dtype } else { crate::array::default_float() };
-    let shape = crate::array::broadcast_shapes(re.shape(), im.shape()).ok_or_else(|| Error::broadcast("complex", re.shape(), im.shape()))?;
+    let shape = broadcast_shapes(re.shape(), im.shape()).ok_or_else(|| Error::broadcast("complex", re.shape(), im.shape()))?;
     let part = |x: &Variable| -> Result<Variable> {
         let x = super::astype(x, dtype)?;
         if x.shape() == shape.as_slice() { Ok(x) } else { super::broadcast_to(&x, &shape) }
@@ -288,7 +291,7 @@ fn one_array() -> Vec<Sample> {
     let draw = &mut Draw::new(43);
     let part = |draw: &mut Draw, shape: &[usize]| NONZERO.strided(draw, shape).array().copy();
     let shapes = [&[][..], &[4], &[2, 3], &[0, 2]];
-    shapes.map(|shape| Sample { args: vec![Arg::Variable(complex::from_parts(&part(draw, shape), &part(draw, shape)).into())] }).to_vec()
+    shapes.map(|shape| Sample { args: vec![Arg::Variable(complex::from_parts(&part(draw, shape), &part(draw, shape), shape).into())] }).to_vec()
 }
 
 fn two_arrays() -> Vec<Sample> {

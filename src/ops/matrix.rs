@@ -80,6 +80,12 @@ pub(crate) fn forms(attrs: &Attrs) -> Option<[Form; 3]> {
 /// A product with an additional batch axis in front: axes of size one align the other operands.
 fn batch_contraction(ctx: &BatchContext<'_>) -> Result<Outputs> {
     let c: &Contraction = ctx.attrs();
+    if !ctx.mapped[0] && !ctx.mapped[1] {
+        // The product is the same for all samples, and only the bias differs.
+        let out = apply(&MATMUL, &[ctx.inputs[0], ctx.inputs[1]], c)?;
+        let bias = ctx.aligned(2, out.ndim())?;
+        return Ok(smallvec![super::add(&out, &bias)?]);
+    }
     let rank = |i: usize, form: Form| ctx.array(i).ndim() - form.axes() - usize::from(ctx.mapped[i]);
     let joint = rank(0, c.a).max(rank(1, c.b)).max(c.batch.len());
     let (a, b) = (ctx.aligned(0, joint + c.a.axes())?, ctx.aligned(1, joint + c.b.axes())?);

@@ -8,13 +8,13 @@ use super::reduction::{Axes, behind_batch, expand_reduced, expand_reduced_array,
 use super::registry::{Arg, Default, Entry, Gradient, Kind, Param, Sample};
 use super::samples::{Domain, NONZERO};
 use super::shape::astype;
-use super::{abs, add, annihilate, divide, equal, isnan, logical_or, multiply, power, sign, sqrt, square, where_};
+use super::{abs, add, annihilate, divide, equal, isnan, logical_or, multiply, power, sign, sqrt, square, stack, unstack, where_};
 use crate::array::Array;
 use crate::dispatch;
 use crate::error::{Error, Result};
 use crate::kernel::reduce::ops::{CountNonzero, Max, Min, SumAbs, SumSquares};
 use crate::kernel::reduce::{ReducePlan, Sum, reduce};
-use crate::tape::{BackwardOptions, Batch, Jvp, Primitive, Variable, Vjp, VjpContext, apply, grad};
+use crate::tape::{BackwardOptions, Batch, Edge, Jvp, Lift, Lifted, Primitive, Variable, Vjp, VjpContext, apply, grad};
 
 /// The axes and the order of a norm.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -122,12 +122,44 @@ pub(super) fn tip_gradient(
         return Ok(None);
     }
     let at_tip = equal(&Variable::from(y.clone()), 0.0)?;
-    // One seed for all elements that are 0: if the cotangent of one depended on another, there would be a kink.
-    let seed = astype(&at_tip, g.dtype())?;
-    let options = BackwardOptions { retain_graph: true, create_graph: true, ..BackwardOptions::default() };
-    let mut curvature = grad(&[(g.clone(), Some(seed))], &[ctx.output_from(0, y.clone())], options)?;
-    let Some(curvature) = curvature.pop().flatten() else { return Ok(None) };
+    let Some(curvature) = curvature(ctx, g, &at_tip, y)? else { return Ok(None) };
     of(&where_(&at_tip, &curvature, 0.0)?).map(Some)
+}
+
+/// The derivative of the cotangent `g` with respect to y where y is 0; `None` if `g` does not depend on y.
+///
+/// The tape holds plain values only. So a cotangent inside `jvp` or `vmap` is taken apart: into its value and its tangent, or into samples.
+fn curvature(ctx: &VjpContext<'_>, g: &Variable, at_tip: &Variable, y: &Array) -> Result<Option<Variable>> {
+    let Edge::Lifted(lifted) = g.edge() else {
+        if !g.is_tracked() {
+            return Ok(None);
+        }
+        // One seed for all elements that are 0: if the cotangent of one depended on another, there would be a kink.
+        let seed = astype(at_tip, g.dtype())?;
+        let options = BackwardOptions { retain_graph: true, create_graph: true, ..BackwardOptions::default() };
+        return Ok(grad(&[(g.clone(), Some(seed))], &[ctx.output_from(0, y.clone())], options)?.pop().flatten());
+    };
+    let zeros = || Variable::from(Array::zeros(y.shape(), y.dtype()));
+    let (value, kind) = match &lifted.kind {
+        Lift::Dual(tangent) => {
+            let value = curvature(ctx, &lifted.value, at_tip, y)?;
+            let tangent = tangent.as_ref().map_or(Ok(None), |t| curvature(ctx, t, at_tip, y))?;
+            if value.is_none() && tangent.is_none() {
+                return Ok(None);
+            }
+            (value.unwrap_or_else(zeros), Lift::Dual(tangent))
+        }
+        Lift::Batched => {
+            let samples = unstack(&lifted.value, 0)?.iter().map(|g| curvature(ctx, g, at_tip, y)).collect::<Result<Vec<_>>>()?;
+            if samples.iter().all(Option::is_none) {
+                return Ok(None);
+            }
+            let samples: Vec<_> = samples.into_iter().map(|s| s.unwrap_or_else(zeros)).collect();
+            (stack(&samples, 0)?, Lift::Batched)
+        }
+    };
+    let example = if matches!(kind, Lift::Batched) { y.clone() } else { value.array().clone() };
+    Ok(Some(Variable::lifted(example, Lifted { level: lifted.level, run: lifted.run, value, kind })))
 }
 
 /// x divided by the norm: zero where the norm is zero, ±1 where x is infinite.

@@ -8,7 +8,7 @@ use super::vjp_context::VjpContext;
 use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
-use crate::array::{Array, DType, Shape};
+use crate::array::{Array, DType, Shape, broadcast_shapes};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel;
@@ -16,11 +16,17 @@ use crate::kernel;
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&ADD, &ASTYPE, &SUM_TO, &RESHAPE, &BROADCAST_TO];
 
-/// `a + b` of one shape and dtype.
+/// `a + b` of one shape and dtype. In a batch, one of them may be the same for all samples.
 pub(crate) static ADD: Primitive = Primitive {
     name: "add",
     eval: |call| {
-        let out = kernel::arithmetic::add(call.array(0), call.array(1));
+        let (a, b) = (call.array(0), call.array(1));
+        let out = if a.shape() == b.shape() {
+            kernel::arithmetic::add(a, b)
+        } else {
+            let shape = broadcast_shapes(a.shape(), b.shape()).ok_or_else(|| Error::broadcast("add", a.shape(), b.shape()))?;
+            kernel::arithmetic::add(&a.broadcast_to("add", &shape)?, b)
+        };
         call.give(out);
         Ok(())
     },

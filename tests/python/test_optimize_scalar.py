@@ -114,6 +114,34 @@ def test_fits_are_differentiable_by_the_data() -> None:
     gradcheck(lambda v: optimize.curve_fit(decay, t[::5], v)[0], (values,), rtol=1e-4)
 
 
+@pytest.mark.parametrize(
+    "options", [{}, {"absolute_sigma": True}, {"loss": "soft_l1", "f_scale": 0.3}, {"bounds": ([0.0, 0.0], [9.0, 9.0])}], ids=str
+)
+def test_covariances_have_derivatives_and_are_mapped(options):
+    t = np.linspace(0.0, 3.0, 8)
+    fit = lambda v, s: optimize.curve_fit(lambda t, a, b: a * tg.exp(-b * t), t, v, [2.0, 0.8], s, **options)[1]  # noqa: E731
+    noise = np.random.default_rng(3).normal(size=(3, 8))
+    data = 2.0 * np.exp(-0.8 * t) + 0.1 * noise
+    values, sigma = (
+        tg.asarray(data[0]).clone().requires_grad_(True),
+        tg.linspace(0.5, 1.0, 8, dtype="float64", requires_grad=True),
+    )
+    gradcheck(fit, (values, sigma), eps=3e-4, rtol=1e-3, atol=1e-6)
+    forward, reverse = tg.jacfwd(fit)(values.detach(), sigma.detach()), tg.jacrev(fit)(values.detach(), sigma.detach())
+    np.testing.assert_allclose(forward.numpy(), reverse.numpy(), rtol=1e-7, atol=1e-12)
+    mapped = tg.vmap(fit, in_axes=(0, None))(tg.asarray(data), sigma.detach())
+    np.testing.assert_allclose(mapped.numpy(), [fit(v, sigma.detach()).numpy() for v in data], rtol=1e-9)
+
+
+def test_a_covariance_that_is_infinite_for_one_of_many_samples():
+    t = np.arange(4.0)
+    slopes = tg.asarray([[1.0, 1.0], [1.0, 2.0]])
+    fit = lambda w: optimize.curve_fit(lambda t, a, b: a * w[0] * t + b * w[1] * t ** w[1], t, t * t + 1.0, [1.0, 1.0])[1]  # noqa: E731
+    mapped = tg.vmap(fit)(slopes)
+    assert np.isinf(mapped[0].numpy()).all()
+    np.testing.assert_allclose(mapped[1].numpy(), fit(slopes[1]).numpy(), rtol=1e-9)
+
+
 def test_fits_that_data_do_not_determine() -> None:
     _, covariance = optimize.curve_fit(lambda t, a, b: (a + b) * t, [1.0, 2.0, 3.0], [1.0, 2.0, 3.0])
     assert np.isinf(covariance.numpy()).all()

@@ -686,6 +686,15 @@ def test_forward_equals_reverse_and_a_batch_a_loop(path: str) -> None:
         along = tg.vmap(lambda *t, f=f, arrays=arrays: tg.jvp(f, tuple(arrays), t)[1])(*twice)
         for y, p in zip(along, pushed, strict=True):
             np.testing.assert_allclose(y[1].numpy(), 2.0 * p.numpy(), rtol=1e-9, atol=1e-11)
+        back = tg.vmap(lambda *c, pullback=pullback: pullback(list(c)))(*(tg.stack([c, 2.0 * c]) for c in cotangents))
+        for y, p in zip(back, pulled, strict=True):
+            np.testing.assert_allclose(y[1].numpy(), 2.0 * p.numpy(), rtol=1e-9, atol=1e-11)
+        for i in range(len(arrays)) if len(arrays) > 1 else ():
+            alone = [tg.stack([s * x for s in scales]) if j == i else x for j, x in enumerate(arrays)]
+            mapped = tg.vmap(f, in_axes=tuple(0 if j == i else None for j in range(len(arrays))))(*alone)
+            for k in range(len(scales)):
+                for one, y in zip(f(*(a[k] if j == i else a for j, a in enumerate(alone))), mapped, strict=True):
+                    np.testing.assert_allclose(y[k].numpy(), one.numpy(), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -711,6 +720,70 @@ def test_what_a_function_closes_over_keeps_its_graph():
         assert tg.vjp(lambda x: x * b, 1.0)[1](1.0)[0].item() == 9.0
     b.backward()
     assert a.grad.item() == 6.0
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (4, 3), (2, 4, 3), (0, 3)])
+def test_a_layer_with_many_biases(shape):
+    x, w, biases = tg.Variable(RNG.normal(size=shape)), tg.Variable(RNG.normal(size=(2, 3))), tg.Variable(RNG.normal(size=(4, 2)))
+    mapped = tg.vmap(tg.linear, in_axes=(None, None, 0))
+    want = np.stack([x.numpy() @ w.numpy().T + b for b in biases.numpy()])
+    np.testing.assert_allclose(mapped(x, w, biases).numpy(), want, rtol=1e-12)
+    leaves = [v.clone().requires_grad_(True) for v in (x, w, biases)]
+    assert tg.autograd.gradcheck(mapped, leaves)
+    assert tg.autograd.gradgradcheck(lambda x, w, b: mapped(x, w, b) ** 2, leaves)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: tg.imag(tg.fft.rfft(x)),
+        lambda x: tg.imag(x * (1.0 + 2.0j)) ** 2,
+        lambda x: tg.sum(tg.abs(tg.fft.fft(x, axis=0)) ** 2, axis=1),
+        lambda x: tg.view_as_real(tg.complex(x, x * x)),
+        lambda x: tg.angle(tg.fft.fft(x)) * tg.real(x * 1j + x),
+    ],
+)
+def test_jacobians_of_parts_of_complex_numbers(f):
+    x = tg.Variable(RNG.normal(size=(3, 4)))
+    want = numeric(lambda v: f(v.reshape(3, 4)).reshape(-1), x.numpy().reshape(-1))
+    for jacobian in (tg.jacrev, tg.jacfwd):
+        np.testing.assert_allclose(jacobian(f)(x).numpy().reshape(want.shape), want, atol=1e-6)
+
+
+def test_complex_numbers_of_a_mapped_and_a_common_part():
+    a, b = tg.Variable(RNG.normal(size=3)), tg.Variable(RNG.normal(size=(2, 3)))
+    assert tg.vmap(tg.complex, in_axes=(None, 0))(a, b).tolist() == (a.numpy() + 1j * b.numpy()).tolist()
+    assert tg.vmap(tg.complex, in_axes=(0, None))(b, a).tolist() == (b.numpy() + 1j * a.numpy()).tolist()
+    assert tg.vmap(lambda s: tg.complex(a, s))(b[:, 0]).tolist() == (a.numpy() + 1j * b.numpy()[:, :1]).tolist()
+
+
+LENGTHS = {
+    "abs": (lambda x: tg.sum(tg.abs(x) ** 2), 2.0 * np.eye(2)),
+    "norm": (lambda x: tg.norm(x) ** 2, 2.0 * np.eye(2)),
+    "hypot": (lambda x: tg.sum(tg.hypot(x, 2.0 * x) ** 2), 10.0 * np.eye(2)),
+    "std": (lambda x: tg.std(x) ** 2, 0.5 * np.array([[1.0, -1.0], [-1.0, 1.0]])),
+    "a cone": (lambda x: tg.norm(x), np.zeros((2, 2))),
+    "constant": (lambda x: tg.sum(tg.abs(0.0 * x)), np.zeros((2, 2))),
+}
+
+
+@pytest.mark.parametrize("name", LENGTHS)
+def test_jacobians_of_lengths_at_zero(name):
+    """Reverse mode over reverse mode keeps the second derivative of a smooth function of a length, also for many cotangents."""
+    f, want = LENGTHS[name]
+    x = tg.zeros(2, dtype=F64)
+    assert tg.jacrev(f)(x).tolist() == [0.0, 0.0]
+    assert tg.jacrev(tg.abs)(x).tolist() == np.zeros((2, 2)).tolist()
+    np.testing.assert_allclose(tg.jacrev(tg.grad(f))(x).numpy(), want, atol=1e-14)
+    np.testing.assert_allclose(tg.jacrev(tg.jacrev(f))(x).numpy(), want, atol=1e-14)
+    x.requires_grad_(True)
+    (g,) = tg.autograd.grad(f(x), x, create_graph=True)
+    if g.requires_grad:
+        (rows,) = tg.autograd.grad(g, x, tg.eye(2, dtype=F64), is_grads_batched=True, create_graph=True)
+        np.testing.assert_allclose(rows.detach().numpy(), want, atol=1e-14)
+    y, pullback = tg.vjp(tg.norm, tg.zeros(2, dtype=F64))
+    _, pushed = tg.jvp(lambda c: pullback(c)[0], (tg.ones_like(y),), (tg.ones_like(y),))
+    assert pushed.tolist() == [0.0, 0.0]
 
 
 def test_zero_gradients_inside_vmap_have_the_shape_of_a_sample():

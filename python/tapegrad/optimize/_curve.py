@@ -9,8 +9,11 @@ import numpy as np
 
 from .. import _core
 from .._core import ShapeError, Variable
+from .._transforms import jacfwd
 from ._fitting import least_squares
+from ._losses import Loss
 from ._result import ConvergenceError
+from ._samples import has_derivative
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,9 +39,9 @@ def curve_fit(
     is as in :func:`least_squares`, whose method is used; further options are passed to it: ``loss`` and ``f_scale`` for fits that
     are robust against outliers, ``ftol``, ``xtol``, ``gtol``, and ``max_nfev``, also named ``maxfev``.
 
-    The parameters are a float64 array of one axis, differentiable by all that the data and ``f`` depend on; the covariance,
-    ``(J' J)⁻¹`` with the Jacobian J of the weighted residuals, is a number for number, without derivatives. It is infinite where
-    the data do not determine the parameters.
+    The parameters are a float64 array of one axis, and the covariance is ``(J' J)⁻¹`` with the Jacobian J of the weighted
+    residuals; both are differentiable by all that the data, ``sigma`` and ``f`` depend on. The covariance is infinite where the
+    data do not determine the parameters.
 
     With ``full_output`` there are three results more, as in SciPy: a dict with the residuals ``fvec`` and the count ``nfev``,
     the message, and a number from 1 to 4, the reason for stopping.
@@ -67,7 +70,9 @@ def curve_fit(
     fit = least_squares(residuals, start, bounds=bounds, method=method or "trf", **options)
     if not fit.success:
         raise ConvergenceError(f"curve_fit: did not converge ({fit.message})", fit)
-    covariance = _covariance(fit, y.size, absolute_sigma)
+    covariance = _covariance(
+        fit, residuals, Loss.of("curve_fit", options.get("loss", "linear"), options.get("f_scale", 1.0)), absolute_sigma
+    )
     more = ({"fvec": fit.fun, "nfev": fit.nfev}, fit.message, fit.status) if full_output else ()
     return fit.x, covariance, *more
 
@@ -81,17 +86,28 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
     return {"max_nfev" if name == "maxfev" else name: value for name, value in given.items()}
 
 
-def _covariance(fit: Any, count: int, absolute_sigma: bool) -> Variable:
+def _covariance(fit: Any, residuals: Callable[[Variable], Variable], loss: Loss | None, absolute_sigma: bool) -> Variable:
     """The inverse of J' J with the Jacobian of the weighted residuals, in the size of the residuals unless sigma is absolute."""
-    jacobian = _core._innermost(fit.jac).numpy().astype(np.float64)
-    _u, s, vt = np.linalg.svd(jacobian, full_matrices=False)
-    size = jacobian.shape[1]
+    from ..linalg import qr, solve_triangular, svdvals
+
+    count, size = fit.jac.shape
     spare = count - size
-    known = s.size == size and s[-1] > np.finfo(np.float64).eps * max(jacobian.shape) * s[0] and (absolute_sigma or spare > 0)
-    if not known:
+    if spare < 0 or not (absolute_sigma or spare):
         return _core.full((size, size), np.inf, dtype=_core.float64)
-    scale = 1.0 if absolute_sigma else 2.0 * float(_core._innermost(fit.cost).numpy()) / spare
-    return Variable((vt.T / s**2) @ vt * scale)
+    jacobian = fit.jac
+    if has_derivative(fit.fun):
+        # Once more as a function of the solution and the data.
+        jacobian = jacfwd(lambda p: residuals(p).reshape(-1))(fit.x)
+        if loss is not None:
+            jacobian = loss.factor(residuals(fit.x).reshape(-1))[:, None] * jacobian
+    jacobian = jacobian.astype(_core.float64)
+    s = svdvals(jacobian.detach())
+    known = s[-1] > np.finfo(np.float64).eps * max(count, size) * s[0]
+    # Where the inverse does not exist, the branch that is not taken stays finite.
+    triangle = qr(_core.where(known, jacobian, _core.eye(count, size, dtype=_core.float64))).R
+    root = solve_triangular(triangle, _core.eye(size, dtype=_core.float64))
+    scale = 1.0 if absolute_sigma else 2.0 * fit.cost.astype(_core.float64) / spare
+    return _core.where(known, scale * (root @ root.T), np.inf)
 
 
 def _count(f: Callable[..., Any]) -> int:

@@ -65,6 +65,12 @@ class Loss:
         """Twice the cost."""
         return 2.0 * float(plain(self.cost(Variable(residual))).item())
 
+    def factor(self, r: Variable) -> Variable:
+        """The factors of the Jacobian's rows of :meth:`scaled`, recorded; almost 0 where the losses do not curve up."""
+        slope = grad(self.cost)
+        second = grad(lambda r: _core.sum(slope(r)))(r)
+        return _core.sqrt(_core.maximum(second, np.finfo(np.float64).eps))
+
     def scaled(self, residual: np.ndarray, least: float = 0.01) -> tuple[np.ndarray, np.ndarray]:
         """Factors of the Jacobian's rows, and the residuals of a least squares problem with the same gradient.
 
