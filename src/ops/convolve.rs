@@ -42,7 +42,7 @@ static CONVOLVE: Primitive = Primitive {
     }),
     jvp: Jvp::Multilinear,
     batch: Batch::Rule(|ctx| {
-        let [a, v] = [join_first(&ctx.spread(0)?)?, join_first(&ctx.spread(1)?)?];
+        let [a, v] = [join_first(&ctx.batched_input(0)?)?, join_first(&ctx.batched_input(1)?)?];
         Ok(smallvec![split_first(&part_of(&a, &v, ctx.attrs())?, ctx.size)?])
     }),
     ..Primitive::BASE
