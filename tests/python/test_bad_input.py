@@ -139,6 +139,9 @@ def test_numbers_of_steps_and_groups_may_be_huge() -> None:
         lambda: F.channel_shuffle(tg.zeros((2, 0, 3)), 2**62), ValueError, f"0 channels cannot be divided into {2**62} groups"
     )
     assert F.channel_shuffle(tg.zeros((2, 0, 3)), 1).shape == (2, 0, 3)
+    x = leaf([0.5])
+    tg.sum(tg.special.polygamma(2**63 - 1, x)).backward()
+    assert x.grad.shape == (1,)
     rows = tg.zeros(2)
     for wrong in (2**63 - 1, 2**62):
         with pytest.raises((ValueError, MemoryError), match=r"segment_sum: .*more than there is memory for"):

@@ -31,7 +31,7 @@ special_function! {
 special_function! {
     /// The derivative of order n of digamma.
     polygamma(x), 40.0, |[x], [n, _]| kernel::polygamma(n as f64, x);
-    slope |_, [x], _, [n, _]| of::<polygamma, 1>([x], [n + 1, 0]);
+    slope |_, [x], _, [n, _]| of::<polygamma, 1>([x], [n.saturating_add(1), 0]);
 }
 
 special_function! {
