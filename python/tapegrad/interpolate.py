@@ -54,6 +54,11 @@ def _held(x: Variable, low: Variable, high: Variable) -> Variable:
     return _core.where(x < low, low, _core.where(x > high, high, x))
 
 
+def _in_any_sample(condition: Variable) -> bool:
+    """Whether some element is true; inside vmap, of any sample."""
+    return bool(_core.any(_core._innermost(condition)))
+
+
 def _data(name: str, x: Any, y: Any, axis: int) -> tuple[Variable, Variable]:
     """The points, and the values with their axis in front."""
     y = _core.moveaxis(inexact(y), axis, 0)
@@ -62,7 +67,7 @@ def _data(name: str, x: Any, y: Any, axis: int) -> tuple[Variable, Variable]:
         raise ShapeError(f"{name}: x has shape {x.shape} and y {y.shape[0]} values along the axis, expected as many points")
     if x.shape[0] < 2:
         raise ShapeError(f"{name}: {x.shape[0]} points are too few, expected at least 2")
-    if not bool(_core.all(_core.diff(x.detach()) > 0)):
+    if _in_any_sample(~(_core.diff(x.detach()) > 0)):
         raise ValueError(f"{name}: x must increase strictly")
     return x, y
 
@@ -307,7 +312,7 @@ def _slopes(x: Variable, y: Variable, ends: list[Any]) -> Variable:
 
 
 def _periodic_slopes(x: Variable, y: Variable) -> Variable:
-    if not bool(_core.allclose(y[0].detach(), y[-1].detach(), rtol=1e-15, atol=1e-15)):
+    if _in_any_sample(~_core.isclose(y[0].detach(), y[-1].detach(), rtol=1e-15, atol=1e-15)):
         raise ValueError("CubicSpline: with bc_type='periodic' the first and the last value must be equal")
     h = _core.diff(x)
     hy = _beside(h, y)
@@ -448,7 +453,7 @@ def splev(x: Any, tck: Any, der: int = 0, ext: int = 0) -> Variable:
     v = _in_dtype(x, spline.t.dtype)
     low, high = spline.t[spline.k], spline.t[spline.t.shape[0] - spline.k - 1]
     outside = (v.detach() < low.detach()) | (v.detach() > high.detach())
-    if ext == 2 and bool(_core.any(outside)):
+    if ext == 2 and _in_any_sample(outside):
         raise ValueError("splev: a place is outside of the knots")
     out = spline(_held(v, low, high) if ext == 3 else v, der)
     return _core.where(_core.reshape(outside, (*v.shape, *(1,) * (out.ndim - v.ndim))), 0.0, out) if ext == 1 else out
@@ -511,7 +516,7 @@ class interp1d:
         flat = _core.reshape(v, (-1,))
         out = self._value(flat)
         below, above = flat.detach() < self.x.detach()[0], flat.detach() > self.x.detach()[-1]
-        if self._raises and bool(_core.any(below | above)):
+        if self._raises and _in_any_sample(below | above):
             raise ValueError("interp1d: a place is outside of the points; pass fill_value='extrapolate' or a number")
         if not isinstance(self._outside, str):
             left, right = self._outside if isinstance(self._outside, tuple) else (self._outside, self._outside)
@@ -573,7 +578,7 @@ class RegularGridInterpolator:
                 for at, weight in corners
                 for k, part in ((0, 1.0 - share), (1, share))
             ]
-        if self.bounds_error and bool(_core.any(outside)):
+        if self.bounds_error and _in_any_sample(outside):
             raise ValueError("RegularGridInterpolator: a place is outside of the grid; pass bounds_error=False")
         out: Any = 0.0
         for at, weight in corners:

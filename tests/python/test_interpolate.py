@@ -246,3 +246,27 @@ def test_interpn() -> None:
         close(interpolate.interpn(grid, values, at, method), scipy.interpolate.interpn(grid, values, at, method))
     with pytest.raises(ValueError, match="outside of the grid"):
         interpolate.interpn(grid, values, [[100.0, X[0]]])
+
+
+GRID = (np.arange(4.0), np.arange(5.0))
+MAPPED: dict[str, Any] = {
+    "grid": lambda v: interpolate.RegularGridInterpolator(GRID, np.arange(20.0).reshape(4, 5) ** 2)(
+        tg.stack([v[0], v[1] + v[2]])
+    ),
+    "interp1d": lambda v: interpolate.interp1d(GRID[0], GRID[0] ** 2)(v),
+    "splev": lambda v: interpolate.splev(v, interpolate.splrep(GRID[0], GRID[0] ** 2), ext=2),
+    "points": lambda v: interpolate.CubicSpline(tg.concat([v, v[-1:] + 1.0]), GRID[0] ** 2)(1.1),
+    "periodic": lambda v: interpolate.CubicSpline(GRID[0], tg.concat([v, v[:1]]), bc_type="periodic")(1.3),
+}
+
+
+@pytest.mark.parametrize("name", MAPPED)
+def test_checks_look_at_all_samples_of_a_mapping(name: str) -> None:
+    f = MAPPED[name]
+    x = tg.asarray(np.array([[0.2, 0.5, 1.5], [0.3, 1.0, 2.2]]))
+    np.testing.assert_allclose(tg.vmap(f)(x).numpy(), np.stack([f(v).numpy() for v in x]), rtol=1e-12)
+    slope = tg.grad(lambda v: tg.sum(f(v)))
+    np.testing.assert_allclose(tg.vmap(slope)(x).numpy(), np.stack([slope(v).numpy() for v in x]), rtol=1e-10, atol=1e-12)
+    if name != "periodic":
+        with pytest.raises(ValueError, match=r"outside|increase strictly"):
+            tg.vmap(f)(tg.stack([x[0], tg.asarray(np.array([9.0, 0.5, -9.0]))]))
