@@ -7,8 +7,11 @@
 from __future__ import annotations
 
 from functools import reduce as _reduce
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from . import _core
+from ._core import ShapeError, Variable
 from ._tree import Structure
 from ._tree import flatten as _flatten
 from ._tree import unflatten as _unflatten
@@ -16,7 +19,7 @@ from ._tree import unflatten as _unflatten
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["all", "flatten", "leaves", "map", "reduce", "structure", "unflatten"]
+__all__ = ["all", "flatten", "leaves", "map", "ravel_pytree", "reduce", "structure", "unflatten"]
 
 if not TYPE_CHECKING:
     from ._messages import missing
@@ -91,6 +94,34 @@ def reduce(function: Callable[[Any, Any], Any], tree: Any, *initializer: Any) ->
     6
     """
     return _reduce(function, leaves(tree), *initializer)
+
+
+def ravel_pytree(tree: Any) -> tuple[Variable, Callable[[Any], Any]]:
+    """The arrays and numbers of a container in one vector, and the function that makes such a container of a vector.
+
+    The vector has the common dtype of the arrays; the function gives each array its shape and its dtype back, and raises
+    ShapeError for another length. Gradients flow both ways. It is JAX's ``flatten_util.ravel_pytree`` and HIPS autograd's
+    ``misc.flatten``.
+
+    >>> vector, unravel = tg.tree.ravel_pytree({"w": tg.ones((2, 2)), "b": tg.zeros(1)})
+    >>> vector
+    Variable([1., 1., 1., 1., 0.])
+    >>> unravel(2.0 * vector)["b"]
+    Variable([0.])
+    """
+    found, shape = flatten(tree)
+    arrays = [_core.asarray(x) for x in found]
+    ends = list(accumulate((x.size for x in arrays), initial=0))
+    kinds = [(x.shape, x.dtype) for x in arrays]
+
+    def unravel(vector: Any) -> Any:
+        v = _core.asarray(vector)
+        if v.shape != (ends[-1],):
+            raise ShapeError(f"unravel: the vector has shape {v.shape}, expected ({ends[-1]},)")
+        parts = zip(kinds, ends[:-1], ends[1:], strict=True)
+        return _unflatten(shape, [v[a:b].reshape(size).astype(dtype) for (size, dtype), a, b in parts])
+
+    return _core.concat([x.reshape(-1) for x in arrays]) if arrays else _core.zeros(0), unravel
 
 
 def all(tree: Any) -> bool:

@@ -147,3 +147,30 @@ def test_parts_are_recorded_and_mapped() -> None:
 def test_bad_parts(call: Callable[[], object], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         call()
+
+
+def test_ravel_pytree_goes_there_and_back():
+    tree = {"w": tg.asarray(np.arange(6.0).reshape(2, 3)), "n": [2.0, tg.arange(3)], "none": ()}
+    vector, unravel = tg.tree.ravel_pytree(tree)
+    assert vector.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 2.0, 0.0, 1.0, 2.0]
+    back = unravel(vector)
+    assert back["w"].tolist() == tree["w"].tolist()
+    assert (back["n"][1].dtype, back["n"][1].tolist(), back["none"]) == (tg.int64, [0, 1, 2], ())
+    with pytest.raises(tg.ShapeError, match=r"unravel: the vector has shape \(9,\), expected \(10,\)"):
+        unravel(vector[:9])
+    assert tg.tree.ravel_pytree(())[0].shape == (0,)
+
+
+def test_gradients_flow_through_ravel_pytree():
+    params = {"a": tg.asarray([1.0, 2.0]), "b": tg.asarray(3.0)}
+    vector, unravel = tg.tree.ravel_pytree(params)
+
+    def loss(v):
+        p = unravel(v)
+        return (p["a"] ** 2).sum() * p["b"]
+
+    assert tg.grad(loss)(vector).tolist() == [6.0, 12.0, 5.0]
+    assert tg.hessian(loss)(vector).shape == (3, 3)
+    grads = tg.grad(lambda p: (tg.tree.ravel_pytree(p)[0] ** 2).sum())(params)
+    assert grads["a"].tolist() == [2.0, 4.0]
+    assert tg.vmap(lambda v: unravel(v)["a"].sum())(tg.stack([vector, 2.0 * vector])).tolist() == [3.0, 6.0]

@@ -199,3 +199,10 @@ def test_arguments_of_pytorch_for_ranks_and_least_squares() -> None:
     assert linalg.vander(tg.arange(3)).tolist() == np.vander(np.arange(3), increasing=True).tolist()
     with pytest.raises(tg.LinAlgError, match="at least 1 dimension"):
         linalg.vander(tg.Variable(1.0))
+
+
+def test_cholesky_takes_scipys_lower() -> None:
+    a = np.array([[4.0, 2.0], [2.0, 5.0]])
+    np.testing.assert_allclose(tg.linalg.cholesky(a, lower=True).numpy(), np.linalg.cholesky(a))
+    np.testing.assert_allclose(tg.linalg.cholesky(a, lower=False).numpy(), np.linalg.cholesky(a).T)
+    np.testing.assert_allclose(tg.linalg.cholesky(a, upper=True).numpy(), np.linalg.cholesky(a).T)

@@ -36,6 +36,9 @@ def test_least_squares_on_standard_problems(name):
     assert known(2 * result.cost.item(), problem.least)
 
 
+SCIPYS = ["BFGS", "CG", "TNC", "trust-ncg", "trust-exact"]
+
+
 @pytest.mark.parametrize("method", ["L-BFGS", "Newton-CG", "L-BFGS-B"])
 @pytest.mark.parametrize(
     "name", sorted(set(PROBLEMS) - {"powell badly scaled", "brown badly scaled", "jennrich-sampson", "osborne 1"})
@@ -100,7 +103,7 @@ def test_nested_unknowns():
         return tg.sum((p["w"] - target["w"]) ** 2) + tg.sum((p["b"][0] - 1.0) ** 2) + (p["b"][1] - 2.0) ** 4
 
     start = {"w": np.zeros((2, 3)), "b": [tg.zeros(1, dtype="float32"), 0.0]}
-    for method in ("L-BFGS", "Newton-CG", "L-BFGS-B"):
+    for method in ("L-BFGS", "Newton-CG", "L-BFGS-B", "BFGS", "CG", "TNC", "trust-ncg", "trust-exact"):
         x = optimize.minimize(loss, start, method=method, tol=1e-7).x
         np.testing.assert_allclose(x["w"].numpy(), target["w"], atol=1e-5)
         assert x["b"][0].dtype == tg.float32
@@ -288,7 +291,7 @@ def rosenbrock_residuals(x):
     ("call", "error", "text"),
     [
         (lambda: optimize.minimize(lambda x: x, np.zeros(2)), tg.GradError, "must return one floating number"),
-        (lambda: optimize.minimize(rosenbrock, np.zeros(2), method="BFGS"), ValueError, "'L-BFGS', 'Newton-CG', 'L-BFGS-B'"),
+        (lambda: optimize.minimize(rosenbrock, np.zeros(2), method="Newton"), ValueError, "'L-BFGS', 'Newton-CG', 'L-BFGS-B'"),
         (lambda: optimize.minimize(rosenbrock, np.zeros(2), options={"xtol": 1}), ValueError, "unknown option 'xtol'"),
         (lambda: optimize.minimize(rosenbrock, np.zeros(2), method="L-BFGS", bounds=(0, 1)), ValueError, "takes no bounds"),
         (
@@ -484,3 +487,43 @@ def test_nonnegative_least_squares():
         optimize.nnls(a * np.nan, b)
     with pytest.raises(ValueError, match="lower bound"):
         optimize.lsq_linear(a, b, (1.0, 0.0))
+
+
+@pytest.mark.parametrize("method", [*SCIPYS, "Nelder-Mead", "Powell", "bfgs"])
+def test_scipys_methods_find_a_minimum_and_its_derivative(method):
+    scale = tg.Variable([2.0, 0.5], dtype=tg.float64, requires_grad=True)
+    result = optimize.minimize(_misfit_of(scale), [0.3, 0.2], method=method)
+    assert result.success, result.message
+    np.testing.assert_allclose(result.x.detach().numpy(), _solution(scale.detach(), None).numpy(), atol=1e-6)
+    ours, expected = (
+        tg.grad(lambda s: _solution(s, method)[0])(scale.detach()),
+        tg.grad(lambda s: _solution(s, None)[0])(scale.detach()),
+    )
+    np.testing.assert_allclose(ours.numpy(), expected.numpy(), atol=1e-6)
+
+
+def _solution(scale, method):
+    return optimize.minimize(_misfit_of(scale), [0.3, 0.2], method=method).x
+
+
+def _misfit_of(scale):
+    return lambda x: tg.sum((x * scale - 1.0) ** 2 + (x[0] - x[1]) ** 4)
+
+
+@pytest.mark.parametrize("method", ["TNC", "Nelder-Mead", "Powell"])
+def test_scipys_methods_hold_bounds(method):
+    result = optimize.minimize(lambda x: tg.sum((x - 2.0) ** 2), [0.3, 0.2], method=method, bounds=[(0.0, 1.0), (None, 3.0)])
+    np.testing.assert_allclose(result.x.numpy(), [1.0, 2.0], atol=1e-5)
+
+
+def test_tol_and_options_reach_scipys_solvers():
+    with pytest.raises(ValueError, match="unknown option 'gtol'; there are maxiter, maxfev, xatol, fatol, adaptive"):
+        optimize.minimize(rosenbrock, np.zeros(2), method="Nelder-Mead", options={"gtol": 1.0})
+    few = optimize.minimize(rosenbrock, np.zeros(2), method="Nelder-Mead", options={"maxiter": 3})
+    assert (few.success, few.nit) == (False, 3)
+    rough = optimize.minimize(rosenbrock, np.zeros(2), method="Nelder-Mead", tol=1e-1)
+    fine = optimize.minimize(rosenbrock, np.zeros(2), method="Nelder-Mead")
+    assert rough.nit < fine.nit
+    seen = []
+    optimize.minimize(lambda x: tg.sum(x**4), [1.0], method="BFGS", callback=lambda x: seen.append(x.tolist()))
+    assert seen

@@ -28,7 +28,22 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "Newton-CG": {"maxiter": 1000, "gtol": 1e-8, "ftol": 1e-15, "maxls": 25},
     "L-BFGS-B": {"maxiter": 15000, "maxfun": 150000, "gtol": 1e-8, "ftol": 1e-15, "maxcor": 10, "maxls": 25},
     "SLSQP": {"maxiter": 1000, "ftol": 1e-12},
+    "BFGS": {"maxiter": 15000, "gtol": 1e-8},
+    "CG": {"maxiter": 15000, "gtol": 1e-8},
+    "TNC": {"maxfun": 150000, "gtol": 1e-8, "ftol": 1e-15, "xtol": 0.0},
+    "trust-ncg": {"maxiter": 1000, "gtol": 1e-8},
+    "trust-exact": {"maxiter": 1000, "gtol": 1e-8},
+    "Nelder-Mead": {"maxiter": None, "maxfev": None, "xatol": 1e-8, "fatol": 1e-12, "adaptive": False},
+    "Powell": {"maxiter": None, "maxfev": None, "xtol": 1e-8, "ftol": 1e-12},
 }
+#: Those that run SciPy's solver with our derivatives, by what they call besides the value; and those that take bounds.
+_SCIPYS = {
+    **dict.fromkeys(("L-BFGS-B", "BFGS", "CG", "TNC"), "gradient"),
+    "trust-ncg": "hessp",
+    "trust-exact": "hess",
+    **dict.fromkeys(("Nelder-Mead", "Powell"), "value"),
+}
+_BOUNDED = ("L-BFGS-B", "SLSQP", "TNC", "Nelder-Mead", "Powell")
 
 
 def options_of(name: str, given: dict[str, Any] | None, known: dict[str, Any]) -> dict[str, Any]:
@@ -57,9 +72,12 @@ def minimize(
     and numbers become float64 arrays. Gradients and Hessian products are taken from ``fun``.
 
     ``method`` is "L-BFGS" (the default: limited memory, strong Wolfe line search), "Newton-CG" (Hessian products, few
-    iterations), "L-BFGS-B" (the default with ``bounds``; it runs SciPy's), or "SLSQP" (the default with ``constraints``; it runs
-    SciPy's, then Newton steps). ``bounds`` is a list of pairs ``(low, high)``, one for each element of a vector; one pair for all
-    elements; containers like ``x0`` with a pair at each array; or :class:`Bounds`. None is no bound.
+    iterations), "L-BFGS-B" (the default with ``bounds``), or "SLSQP" (the default with ``constraints``; Newton steps follow it).
+    The last two run SciPy's solvers with our derivatives; so do "BFGS", "CG", "trust-ncg", "trust-exact" and "TNC". SciPy's
+    "Nelder-Mead" and "Powell" use values alone. These two and "TNC" take bounds.
+
+    ``bounds`` is a list of pairs ``(low, high)``, one for each element of a vector; one pair for all elements; containers like
+    ``x0`` with a pair at each array; or :class:`Bounds`. None is no bound.
 
     ``constraints`` is one constraint or a list of them, with SciPy's meaning: ``{"type": "eq", "fun": c}`` for c(x) = 0,
     ``{"type": "ineq", "fun": c}`` for c(x) >= 0, where c returns numbers or arrays and may have further ``"args"``;
@@ -67,6 +85,8 @@ def minimize(
 
     ``tol`` sets the option ``gtol``: the largest component of the (projected) gradient; of "SLSQP" it is ``ftol``. Options:
     ``maxiter``, ``gtol``, ``ftol`` (relative decrease), ``maxcor`` (pairs kept), ``maxls`` (steps of a line search), ``maxfun``.
+    "Nelder-Mead" and "Powell" have SciPy's ``xatol``, ``fatol``, ``xtol``, ``ftol``, which ``tol`` sets, ``maxfev`` and
+    ``adaptive``.
     ``callback(x)`` is called after each iteration; when it raises ``StopIteration`` the solver stops.
 
     The result has ``x, fun, jac, nit, nfev, success, status, message``, as SciPy's. Where ``fun`` uses tracked Variables, passed
@@ -86,7 +106,7 @@ def minimize(
     """
     name = _method(method, bounds is not None, _is_given(constraints))
     settings = options_of("minimize", options, _OPTIONS[name])
-    settings.update({} if tol is None else {"ftol" if name == "SLSQP" else "gtol": tol})
+    settings.update({} if tol is None else dict.fromkeys(_tolerances(settings), tol))
 
     def solve() -> tuple[Any, ...]:
         problem = FunctionAndGradient(fun, x0, args, name="minimize")
@@ -103,11 +123,16 @@ def _is_given(constraints: Any) -> bool:
     return constraints is not None and not (isinstance(constraints, (list, tuple)) and not constraints)
 
 
+def _tolerances(settings: dict[str, Any]) -> list[str]:
+    """The options that ``tol`` sets."""
+    return ["gtol"] if "gtol" in settings else [key for key in settings if key.endswith("tol")]
+
+
 def _method(method: str | None, bounded: bool, constrained: bool) -> str:
     """The name of the method, which must take what there is."""
     default = "SLSQP" if constrained else "L-BFGS-B" if bounded else "L-BFGS"
     name = chosen("minimize", "method", method, default, _OPTIONS)
-    if bounded and name not in ("L-BFGS-B", "SLSQP"):
+    if bounded and name not in _BOUNDED:
         raise ValueError(f"minimize: method {name!r} takes no bounds; use 'L-BFGS-B'")
     if constrained and name != "SLSQP":
         raise ValueError(f"minimize: method {name!r} takes no constraints; use 'SLSQP'")
@@ -174,8 +199,8 @@ def _solved(problem: FunctionAndGradient, name: str, limits: Any, settings: dict
     """One run: returns the unknowns, the end point and the reason for stopping."""
     flat = problem.flat
     step = None if callback is None else lambda v: callback(flat.shaped(flat.leaves(v.copy())))
-    if name == "L-BFGS-B":
-        end = _bounded(problem, limits, settings, step)
+    if name in _SCIPYS:
+        end = _by_scipy(problem, name, limits, settings, step)
     else:
         end = (lbfgs if name == "L-BFGS" else newton_cg)(problem, flat.start.copy(), flat.eps, settings, step)
     held = _held(end.x, end.jac, limits)
@@ -194,20 +219,23 @@ def _held(x: np.ndarray, gradient: np.ndarray, limits: Any) -> np.ndarray:
     return np.asarray(((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0)))
 
 
-def _bounded(problem: FunctionAndGradient, limits: Any, settings: dict[str, Any], callback: Any) -> Stop:
-    check_scipy("minimize: method 'L-BFGS-B', which runs SciPy's solver,")
+def _by_scipy(problem: FunctionAndGradient, name: str, limits: Any, settings: dict[str, Any], callback: Any) -> Stop:
+    check_scipy(f"minimize: method {name!r}, which runs SciPy's solver,")
     from scipy.optimize import minimize as scipy_minimize
 
     low, high = limits
-    start = np.clip(problem.x0, low, high)
-    found = scipy_minimize(
-        problem, start, jac=True, method="L-BFGS-B", bounds=list(zip(low, high)), options=settings, callback=callback
-    )
+    start, uses = np.clip(problem.x0, low, high), _SCIPYS[name]
+    bounds = list(zip(low, high)) if name in _BOUNDED else None
+    calls = {uses: getattr(problem, uses)} if uses.startswith("hess") else {}
+    fun = problem.fun if uses == "value" else problem
+    given = {key: value for key, value in settings.items() if value is not None}
+    jac = None if uses == "value" else True
+    found = scipy_minimize(fun, start, jac=jac, method=name, bounds=bounds, options=given, callback=callback, **calls)
     x = np.clip(found.x, low, high)
+    value, slope = problem(x) if uses == "value" else (float(found.fun), np.asarray(found.jac))
     good, message = bool(found.success), str(found.message)
-    if not good and "ABNORMAL" in message:
+    if not good and any(word in message for word in ("ABNORMAL", "precision", "approximation")):
         # The line search stops at the accuracy of the function: that may be a solution.
-        free = ~_held(x, np.asarray(found.jac), limits)
-        good = is_least(problem, x, float(found.fun), np.asarray(found.jac), free, problem.flat.eps)
+        good = is_least(problem, x, value, slope, ~_held(x, slope, limits), problem.flat.eps)
         message = "the function cannot be lowered at this precision" if good else message
-    return Stop(x, float(found.fun), np.asarray(found.jac), int(found.nit), good, 0 if good else int(found.status) or 2, message)
+    return Stop(x, value, slope, int(found.nit), good, 0 if good else int(found.status) or 2, message)

@@ -391,13 +391,13 @@ pub const ENTRIES: &[Entry] = &[
     Entry {
         name: "cholesky",
         module: "linalg",
-        doc: "The lower triangular L with a = L @ L.mH of Hermitian positive definite matrices, or with upper its conjugate transpose. Only that triangle of a is read; the gradient is Hermitian. A matrix that is not positive definite raises LinAlgError.\n\n>>> tg.linalg.cholesky(tg.Variable([[4.0, 2.0], [2.0, 5.0]]))\nVariable([[2., 0.],\n          [1., 2.]])\n",
-        params: &[Param::array("a"), Param::flag("upper", false).named()],
-        call: |a| Ok(cholesky(&a.variable(0)?, a.flag(1)?)?.into()),
+        doc: "The lower triangular L with a = L @ L.mH of Hermitian positive definite matrices, or its conjugate transpose with upper, or with SciPy's lower=False. Only that triangle of a is read; the gradient is Hermitian. A matrix that is not positive definite raises LinAlgError.\n\n>>> tg.linalg.cholesky(tg.Variable([[4.0, 2.0], [2.0, 5.0]]))\nVariable([[2., 0.],\n          [1., 2.]])\n",
+        params: &[Param::array("a"), Param::flag("upper", false).named(), Param::flag("lower", true).named()],
+        call: |a| Ok(cholesky(&a.variable(0)?, a.flag(1)? || !a.flag(2)?)?.into()),
         cost: 2.0,
         gradient: Gradient::Rule("L^-H (P + P^H) L^-1 / 2, P the lower triangle of L^H g with half of its diagonal"),
         method: false,
-        samples: || positive(&[Arg::Bool(false)]).into_iter().chain(positive(&[Arg::Bool(true)])).collect(),
+        samples: || [[false, true], [true, true], [false, false]].iter().flat_map(|flags| positive(&flags.map(Arg::Bool))).collect(),
         ..Entry::BASE
     },
     Entry {
