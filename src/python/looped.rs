@@ -250,6 +250,9 @@ fn finish(
     if leaves_history(handles, since) {
         return Ok(Err("it leaves a value with a history in a Variable that was there before".to_owned()));
     }
+    if outs.iter().any(|v| tape::reaches_freed(v, since)) {
+        return Ok(Err("a backward pass in it has freed the history of a result".to_owned()));
+    }
     capture::before_effect();
     let alone = capture::alone();
     let pulled = record_pullback(&mut outs, &ins, since)?;
