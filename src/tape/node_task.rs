@@ -48,6 +48,7 @@ impl NodeTask {
     /// # Errors
     /// As [`NodeTask::take`].
     pub(super) fn copy(&mut self, id: u64, wants: impl Fn(usize) -> bool) -> Result<()> {
+        capture::note_node(id);
         let arena = arena::lock();
         let node = arena.node(id);
         if node.freed {
@@ -71,6 +72,7 @@ impl NodeTask {
     /// # Errors
     /// `Freed` when another thread's pass has taken them since this pass began.
     pub(super) fn take(&mut self, id: u64, wants: impl Fn(usize) -> bool) -> Result<()> {
+        capture::note_node(id);
         let mut arena = arena::lock();
         self.make_room(arena.node(id).inputs.len())?;
         arena.take(id, &mut self.node)?;
