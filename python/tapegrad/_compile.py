@@ -772,10 +772,12 @@ def _escaped(living: _core._Living, results: list[Variable]) -> list[Variable]:
 
     objects: list[Variable] = []
     others = threading.active_count() > 1
-    contexts = _new_contexts()
+    contexts: set[int] = set()
 
     def is_saved(o: Variable) -> bool:
         """Whether only contexts of Functions hold it: their rules are part of the recording."""
+        # The list of all objects holds tuples that other threads are building, so it is not asked for without need.
+        contexts.update(_new_contexts())
         holders = [h for h in gc.get_referrers(o) if h is not objects and type(h) is not types.FrameType]
         return bool(contexts) and all(id(h) in contexts for h in holders)
 

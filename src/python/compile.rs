@@ -487,7 +487,7 @@ impl Pull {
     /// These gradients with a history, through which no backward pass runs.
     fn once(&self, cotangents: &[Option<Variable>], gradients: Vec<Array>) -> Result<Vec<Variable>> {
         let inputs: Vec<&Variable> = self.targets.iter().chain(cotangents.iter().flatten()).collect();
-        Ok(tape::record_custom(&COMPILED, &inputs, gradients, Arc::new(Once))?.into_iter().collect())
+        tape::record_custom(&COMPILED, &inputs, gradients, Arc::new(Once))
     }
 
     /// The gradients, recorded: the function runs again and is recorded.
@@ -663,6 +663,7 @@ impl PyProgram {
 
     /// Why it does not fit these arguments and the present states of parameters and gradients; None when it fits. Arguments with the numbers
     /// in `fixed` are the same in each call.
+    #[allow(clippy::needless_pass_by_value, reason = "lists of Python are converted to vectors")]
     fn misfit(&self, py: Python<'_>, args: Vec<Bound<'_, PyVariable>>, fixed: Vec<usize>) -> Option<String> {
         let overlap = self.overlap(py, &args, |i| fixed.contains(&i));
         let shares = |i| format!("argument {i} shares memory with a Variable that is changed, and did not before");
@@ -981,7 +982,7 @@ impl Guard {
             Content::Any => Ok(true),
             Content::Items(items) => same_items(&now, items),
             Content::Bytes(bytes) => same_bytes(&now, bytes.bind(py)),
-            Content::Digest(was) => Ok(_digest(&now)? == *was),
+            Content::Digest(was) => Ok(digest_of_buffer(&now)? == *was),
             Content::Attributes { of, class, count } => Ok(of.bind(py).get_type().is(class) && now.len()? == *count),
         }
     }
@@ -990,6 +991,10 @@ impl Guard {
 /// A number that depends on all bytes of a NumPy array or another buffer.
 #[pyfunction]
 fn _digest(o: &Bound<'_, PyAny>) -> PyResult<u64> {
+    digest_of_buffer(o)
+}
+
+fn digest_of_buffer(o: &Bound<'_, PyAny>) -> PyResult<u64> {
     if numpy::as_ndarray(o).is_some()
         && let Ok(v) = super::convert::variable(o, None, None)
     {

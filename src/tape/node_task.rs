@@ -48,7 +48,6 @@ impl NodeTask {
     /// # Errors
     /// As [`NodeTask::take`].
     pub(super) fn copy(&mut self, id: u64, wants: impl Fn(usize) -> bool) -> Result<()> {
-        capture::note_node(id);
         let arena = arena::lock();
         let node = arena.node(id);
         if node.freed {
@@ -63,6 +62,7 @@ impl NodeTask {
                 _ => GradTarget::No,
             };
         }
+        self.report(id);
         Ok(())
     }
 
@@ -72,7 +72,6 @@ impl NodeTask {
     /// # Errors
     /// `Freed` when another thread's pass has taken them since this pass began.
     pub(super) fn take(&mut self, id: u64, wants: impl Fn(usize) -> bool) -> Result<()> {
-        capture::note_node(id);
         let mut arena = arena::lock();
         self.make_room(arena.node(id).inputs.len())?;
         arena.take(id, &mut self.node)?;
@@ -90,7 +89,16 @@ impl NodeTask {
                 }
             }
         }
+        self.report(id);
         Ok(())
+    }
+
+    /// Tells a recording in progress that the rule of the node runs.
+    #[inline]
+    fn report(&self, id: u64) {
+        if capture::is_anywhere() && self.wants[..self.node.inputs.len()].iter().any(|want| !matches!(want, GradTarget::No)) {
+            capture::note_node(id);
+        }
     }
 
     /// Makes room for one entry per input.
