@@ -783,12 +783,13 @@ fn refuse_here(reason: impl FnOnce() -> String) {
     });
 }
 
-/// Reports that the rule of a node runs. What the rule of an older node reads is no part of a program.
+/// Reports that the rule of a node runs. What the rule of an older node reads is no part of a program. The steps of a loop are recorded one
+/// after the other, so their rules are not told apart.
 #[inline]
 pub(super) fn note_node(id: u64) {
     if is_anywhere() {
         with(|c| {
-            if id < c.first_node && c.refused.is_none() {
+            if c.floor == 0 && id < c.first_node && c.refused.is_none() {
                 c.refused = Some("a backward pass in it goes on in the history of a value from outside; detach() that value".to_owned());
             }
         });
