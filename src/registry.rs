@@ -189,6 +189,7 @@ pub static COMPUTATIONS: &[&[ComputationKind]] = &[
     ops::require::COMPUTATIONS,
     loss::binary::COMPUTATIONS,
     loss::classes::COMPUTATIONS,
+    loss::ctc::COMPUTATIONS,
 ];
 
 /// The computation of that name.

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from . import _core
 from ._core import Variable
+from ._held import Held, find_held, replaced, without_held
 from ._messages import a_type
 from ._tree import LEAF, Structure, flatten, is_module, unflatten
 from ._watch import Watch, guards, is_plain
@@ -37,6 +38,8 @@ _SIGNATURES = 64
 _OBJECTS = 4
 #: After so many failed recordings of a signature its calls run in Python for good.
 _ATTEMPTS = 3
+#: How many Variables a function may replace in objects that it finds.
+_HELD = 64
 #: How deep in nested arguments a dataclass counts by what it holds, as in the core.
 _DEPTH = 16
 #: Held by the thread that records: a process makes one recording at a time.
@@ -51,17 +54,25 @@ class _Recording:
         #: Dicts of plain values among the results, which the garbage collector does not list.
         self.dicts: list[Any] = []
         #: The contents of guarded NumPy arrays whose memory the program reads in each call.
-        self.contents: dict[int, bytes] = {}
+        self.contents: dict[int, bytes | int] = {}
         #: Arguments that the function makes leaves, and which result is the gradient that they got.
         self.leaves: list[tuple[int, int | None]] = []
         #: Why a replay would have other results than the function: these are views, which change with their base.
         self.shared: str | None = None
+        #: Arguments that are leaves and get their first gradients.
+        self.new_leaves: list[int] = []
+        #: The signature of the Variables that the function replaces.
+        self.held_key = b""
+        #: Where the Variables come from that the function puts in the place of others.
+        self.stored: list[tuple[str, Any]] = []
 
     def difference(self, other: _Recording) -> str | None:
         """Why another recording is not the same program with other values."""
         reason: str | None = self.trace.difference(other.trace)
         if reason is not None:
             return reason
+        if self.stored != other.stored:
+            return "it keeps other Variables than in the call before"
         if self.structure != other.structure or len(self.results) != len(other.results) or self.leaves != other.leaves:
             return "the results are nested in another way than in the call before"
         if any(a is b for a, b in zip(self.dicts, other.dicts, strict=True)):
@@ -153,11 +164,13 @@ class _Contents:
 class _Call:
     """A call that is recorded."""
 
-    def __init__(self, args: Any, kwargs: Any, arguments: list[Any], made: list[Variable]) -> None:
+    def __init__(self, site: _Site, args: Any, kwargs: Any, arguments: list[Any], made: list[Variable]) -> None:
         self.args, self.kwargs, self.arguments = args, kwargs, arguments
         self.contents = _Contents(args, kwargs)
-        #: Arguments that had no gradient.
-        self.fresh = [i for i, v in enumerate(arguments) if not v.requires_grad]
+        #: Arguments that are leaves and get their first gradients, if each call has other ones.
+        self.new_leaves = [i for i, v in enumerate(arguments) if site.new_leaves and _is_new_leaf(v)]
+        #: Arguments whose gradients, if they have one after the call, are results.
+        self.fresh = sorted([*self.new_leaves, *(i for i, v in enumerate(arguments) if not v.requires_grad)])
         self.living = _core._Living()
         # The Variables made for NumPy arrays are new in each call, so their values and gradients are no state.
         mine = {id(v) for v in made}
@@ -168,6 +181,15 @@ class _Call:
         """Drops all objects: the traceback of an error keeps the call."""
         self.handles.clear()
         self.living.forget()
+
+
+def _is_new_leaf(v: Variable) -> bool:
+    """Whether a Variable is a leaf that has collected no gradient."""
+    return v.is_leaf and v.requires_grad and v.grad is None
+
+
+def _is_leaf_argument(v: Variable) -> bool:
+    return v.is_leaf and v.requires_grad
 
 
 def _without_values(call: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -202,10 +224,11 @@ class _Empty:
 class _Variant:
     """A program, and the guards under which it may run."""
 
-    def __init__(self, recording: _Recording, guards: Any, arguments: list[Any], call: tuple[Any, Any, Any]) -> None:
+    def __init__(self, recording: _Recording, guards: Any, site: _Site, arguments: list[Any], call: tuple[Any, Any, Any]) -> None:
         #: The function and the arguments of a call, to run the function once more.
         self.function, self.args, self.kwargs = call
-        self.pure = recording.trace.is_pure()
+        self.held, self.held_key, self.stored = site.held, site.held_key, recording.stored
+        self.pure = recording.trace.is_pure() and not self.held
         fixed = sorted({*recording.trace.fixed(), *recording.changed})
         self.fixed = [(i, arguments[i]) for i in fixed if i < len(arguments)]
         self.guards = guards
@@ -213,17 +236,21 @@ class _Variant:
         self.catches = recording.watch.catches
         self.replays = recording.shared is None
         self.contents, self.leaves = recording.contents, recording.leaves
+        self.new_leaves = recording.new_leaves
         self.program = recording.trace.program()
         self.structure, self.results = recording.structure, recording.results
         #: Whether the result is one Variable and nothing else, the most common case.
-        self.single = self.structure == LEAF and self.results[0][0] == "slot" and not self.leaves
+        self.single = self.structure == LEAF and self.results[0][0] == "slot" and not self.leaves and not self.held
 
     def broken(self, arguments: list[Any]) -> str | None:
         """The first guard that does not hold now, in words; None when the program may run."""
         for i, v in self.fixed:
             if arguments[i] is not v:
                 return f"argument {i} is another Variable, and it is changed or shares memory with another one"
-        reason: str | None = self.guards.broken() or self.program.misfit()
+        for i in self.new_leaves:
+            if not _is_new_leaf(arguments[i]):
+                return f"argument {i} has a gradient, and had none before"
+        reason: str | None = self.guards.broken() or self.program.misfit(arguments, [i for i, _ in self.fixed])
         return reason
 
     def again(self, arguments: list[Variable]) -> list[Variable]:
@@ -252,7 +279,12 @@ class _Variant:
             arguments[i].grad = None if at is None else values[at]
         if self.leaves:
             of["argument gradient"] = [v.grad for v in arguments]
-        found = [of[kind][what] if kind in of else what.grad if kind == "gradient" else what for kind, what in self.results]
+        found, stored = (
+            [of[kind][what] if kind in of else what.grad if kind == "gradient" else what for kind, what in sources]
+            for sources in (self.results, self.stored)
+        )
+        for place, value in zip(self.held, stored, strict=True):
+            place.set(value)
         return unflatten(self.structure, found)
 
 
@@ -267,6 +299,22 @@ class _Site:
         self.variants: list[_Variant] = []
         self.keep: Any = None
         self.given_up: str | None = None
+        #: Whether each call has other leaves among its arguments, which get gradients.
+        self.new_leaves = False
+        #: Where the function replaces Variables, and the signature of those that are there now.
+        self.held: list[Held] = []
+        self.held_key = b""
+
+    def arguments(self, arguments: list[Any]) -> list[Any] | None:
+        """The arguments of a call, and the Variables that the function replaces; None if one is missing or lifted."""
+        if not self.held:
+            return arguments
+        values = tuple(place.get() for place in self.held)
+        found = _core._signature((*arguments, *values), {})
+        if found is None or not all(type(v) is Variable for v in values):
+            return None
+        self.held_key = found[0]
+        return [*arguments, *values]
 
 
 def _outer_state(living: _core._Living) -> list[tuple[str, Any]]:
@@ -285,7 +333,11 @@ def _outer_state(living: _core._Living) -> list[tuple[str, Any]]:
 
 
 def _guarded(
-    recording: Any, found: list[Any], arrays: list[tuple[Any, int]], variants: Sequence[_Variant] | None = None
+    recording: Any,
+    found: list[Any],
+    arrays: list[tuple[Any, int]],
+    variants: Sequence[_Variant] | None = None,
+    held: list[Held] | None = None,
 ) -> tuple[Any, str | None]:
     """The guards of a function, or the reason why it cannot be guarded."""
     drop, same = set(), [v for v in variants or () if arrays and recording.trace.is_recording_of(v.program)]
@@ -295,13 +347,14 @@ def _guarded(
             # A replay reads this memory in each call. The function may read it by NumPy, too, unless it gave the same program
             # when the array had another content. The body of a scan has no other programs to compare with.
             content = found[at][4]
-            if content == b"" or any(v.contents.get(id(array), content) != content for v in same):
+            if any(v.contents.get(id(array), content) != content for v in same):
                 drop.add(at)
             elif variants is not None:
                 recording.contents[id(array)] = content
-        elif found[at][4] == b"" and memoryview(array).nbytes:
+        elif isinstance(found[at][4], int):
             return None, f"it reads {found[at][5]}, a large array that is no Variable; make a Variable of it"
-    checked = _core._Guards([(*g[:4], None, g[5]) if i in drop else g for i, g in enumerate(found)])
+    kept = [(*g[:4], None, g[5]) if i in drop else g for i, g in enumerate(found)]
+    checked = _core._Guards(without_held(kept, held or []))
     broken = checked.broken()
     return checked, None if broken is None else f"it changes what it depends on: {broken}"
 
@@ -355,9 +408,18 @@ class Compiled(_core._Table):
                 return self._function(*args, **kwargs)
         key, arguments, keep = signature
         site = self._sites.get(key)
-        if made and site is not None:
+        if site is not None and (made or site.held):
+            inputs = site.arguments(arguments)
+            if inputs is None:
+                names = ", ".join(place.name for place in site.held[:3])
+                self._say(
+                    f"a call ran in Python: what it replaces ({names}) was missing, no plain Variable, or in a transformation"
+                )
+                return self._function(*args, **kwargs)
+            arguments = inputs
             for variant in site.variants:
-                if variant.replays and variant.broken(arguments) is None:
+                is_alike = variant.replays and variant.held is site.held and variant.held_key == site.held_key
+                if is_alike and variant.broken(arguments) is None:
                     return variant.run(arguments)
         return self._learn(key, site, arguments, keep, args, kwargs, made)
 
@@ -398,13 +460,11 @@ class Compiled(_core._Table):
         if site.given_up is not None:
             return self._function(*args, **kwargs)
         if site.variants:
-            self._say(f"recorded again: {site.variants[-1].broken(arguments)}")
+            why = site.variants[-1].broken(arguments) or "a Variable that it replaces has another shape or dtype"
+            self._say(f"recorded again: {why}")
             if len(site.variants) >= _VARIANTS:
                 site.given_up = f"{_VARIANTS} programs were recorded for one signature"
-                self._warn(
-                    f"{site.given_up}, and none fits: {site.variants[-1].broken(arguments)}; "
-                    "calls that fit no program run in Python"
-                )
+                self._warn(f"{site.given_up}, and none fits: {why}; calls that fit no program run in Python")
                 return self._function(*args, **kwargs)
         if not _RECORDING.acquire(blocking=False):
             return self._function(*args, **kwargs)
@@ -424,8 +484,11 @@ class Compiled(_core._Table):
                     "object: pass what it holds in a tuple, a dict, a named tuple or a dataclass"
                 )
 
-    def _fail(self, site: _Site, reason: str) -> None:
+    def _fail(self, site: _Site, reason: str, arguments: list[Any]) -> None:
         site.first = None
+        if not site.new_leaves and "changes another Variable in place" in reason and any(map(_is_leaf_argument, arguments)):
+            site.new_leaves = True  # recorded with the gradients of these as results
+            return
         site.failures += not reason.startswith("another thread")
         self._say(f"not replayed: {reason}")
         if site.failures >= _ATTEMPTS:
@@ -435,10 +498,10 @@ class Compiled(_core._Table):
         collects = gc.isenabled()
         # The garbage collector may run callbacks and finalizers at any moment: they are not part of the function.
         gc.disable()
-        call = _Call(args, kwargs, arguments, made)
+        call = _Call(site, args, kwargs, arguments, made)
         try:
             before = _outer_state(call.living)
-            if not _core._capture_begin(arguments, call.handles):
+            if not _core._capture_begin(arguments, call.handles, [arguments[i] for i in call.new_leaves]):
                 return self._function(*args, **kwargs)
             try:
                 return self._recorded(site, call, before)
@@ -475,11 +538,14 @@ class Compiled(_core._Table):
         try:
             structure = flatten(result, found)
         except Exception as error:  # noqa: BLE001 - of a container of the user's, or of one that holds itself
-            self._fail(site, f"its result cannot be taken apart: {type(error).__name__}: {error}")
+            self._fail(site, f"its result cannot be taken apart: {type(error).__name__}: {error}", arguments)
             return None
+        stored = [place.get() for place in site.held]
+        if not all(type(v) is Variable for v in stored):
+            _core._capture_refuse("it removes a Variable that it replaced in the call before")
         slots: list[Variable] = []
         leaves = _made_leaves([(i, arguments[i]) for i in call.fresh], slots)
-        results = _sources(found, call, leaves, slots)
+        results = _sources([*found, *stored], call, leaves, slots)
         if any(s.kind == "module" for s in _walk(structure)):
             _core._capture_refuse("it returns a Module")
         reason = _unlike(result, living)
@@ -487,40 +553,66 @@ class Compiled(_core._Table):
             _core._capture_refuse(reason)
         shared = _shared(slots, living)
         kept = _escaped(living, [*slots, *(x for x in found if isinstance(x, Variable))])
-        if kept is not None:
+        if kept and self._learn_held(site, watch, kept):
+            return None
+        if kept:
             _core._capture_refuse(
-                f"it keeps a new Variable of shape {kept.shape} outside of its results; return it, or write it into a "
+                f"it keeps a new Variable of shape {kept[0].shape} outside of its results; return it, or write it into a "
                 "Variable that was there before (x[...] = new)"
             )
-        trace = _core._capture_finish(slots, arguments, call.handles)
+        outer = sys.getprofile()
+        sys.setprofile(watch)  # rules of the user's Functions run
+        try:
+            trace = _core._capture_finish(slots, arguments, call.handles)
+        finally:
+            sys.setprofile(outer)
         if isinstance(trace, str):
-            self._fail(site, trace)
+            self._fail(site, trace, arguments)
             return None
-        named = {id(value) for value in watch.named()}
+        named = {id(value) for value in watch.named()} - {id(v) for v in arguments[len(arguments) - len(site.held) :]}
         changed = [i for i, v in enumerate(arguments) if id(v) in named or trace.changes(v)]
-        recording = _Recording(trace, watch, structure, results, changed)
+        recording = _Recording(trace, watch, structure, results[: len(found)], changed)
+        recording.stored, recording.new_leaves, recording.held_key = results[len(found) :], call.new_leaves, site.held_key
         recording.dicts, recording.shared, recording.leaves = list(_plain_dicts(result)), shared, leaves
         return recording
+
+    def _learn_held(self, site: _Site, watch: Watch, new: list[Variable]) -> bool:
+        """Finds where the function keeps new Variables. False if it is elsewhere than in the place of others."""
+        places = find_held(new, guards(watch)[0])
+        return places is not None and self._add_held(site, places)
+
+    def _add_held(self, site: _Site, places: list[Held]) -> bool:
+        """Adds places whose Variables the function replaces; False if all are known."""
+        known = {place.at for place in site.held}
+        new = [place for place in places if place.at not in known]
+        if not new or len(known) + len(new) > _HELD:
+            return False
+        self._say(f"it replaces {', '.join(place.name for place in new[:3])}: recorded as arguments and results")
+        site.held, site.first = [*site.held, *new], None
+        site.variants = []
+        return True
 
     def _compare(self, site: _Site, recording: _Recording, found: Any, call: _Call) -> None:
         """Compares two recordings and makes a program of the second one when they are equal."""
         first, site.first = site.first, recording
         if first is None:
             return
+        if first.held_key != recording.held_key or self._add_held(site, replaced(without_held(found[0], site.held))):
+            return
         reason = first.difference(recording) or recording.watch.beyond(first.watch)
         if reason is None:
-            guarded, reason = _guarded(recording, found[0], found[1], site.variants)
+            guarded, reason = _guarded(recording, found[0], found[1], site.variants, site.held)
         if reason is not None:
-            self._fail(site, reason)
+            self._fail(site, reason, call.arguments)
             # The next call is compared with this one; a recording that nothing is compared with would keep its values.
             site.first = recording if site.given_up is None else None
             return
         site.first = None
-        variant = _Variant(recording, guarded, call.arguments, (self._function, *_without_values((call.args, call.kwargs))))
+        variant = _Variant(recording, guarded, site, call.arguments, (self._function, *_without_values((call.args, call.kwargs))))
         site.variants.append(variant)
-        if variant.replays:
+        if variant.replays and not site.held:
             self._add(site.key, variant)
-        else:
+        elif not variant.replays:
             site.given_up = recording.shared
             self._say(f"calls run in Python: {recording.shared}")
         steps, left = variant.program.size()
@@ -669,8 +761,8 @@ def _walk(structure: Structure) -> Iterator[Structure]:
         yield from _walk(child)
 
 
-def _escaped(living: _core._Living, results: list[Variable]) -> Variable | None:
-    """A Variable that was made in the call, is not a result, and is still alive after it."""
+def _escaped(living: _core._Living, results: list[Variable]) -> list[Variable]:
+    """The Variables that were made in the call, are no results, and are still alive after it."""
     mine = {id(v) for v in results}
     # A result that is a view holds its base; that is fine where nothing else holds it.
     bases = {id(b) for v in results for b in gc.get_referents(v) if isinstance(b, Variable)}
@@ -681,22 +773,43 @@ def _escaped(living: _core._Living, results: list[Variable]) -> Variable | None:
 
     objects: list[Variable] = []
     others = threading.active_count() > 1
+    contexts: set[int] = set()
 
-    def find() -> Variable | None:
+    def is_saved(o: Variable) -> bool:
+        """Whether only contexts of Functions hold it: their rules are part of the recording."""
+        # The list of all objects holds tuples that other threads are building, so it is not asked for without need.
+        contexts.update(_new_contexts())
+        holders = [h for h in gc.get_referrers(o) if h is not objects and type(h) is not types.FrameType]
+        return bool(contexts) and all(id(h) in contexts for h in holders)
+
+    def find() -> list[Variable]:
         objects[:] = living.new_variables()
+        found = []
         for o in objects:
-            if id(o) not in mine and (id(o) not in bases or is_held(o)):
-                if others and not _core._capture_knows(o):
-                    continue  # created by another thread
-                objects.clear()
-                return o
+            # Another thread may have created it.
+            is_own = id(o) not in mine and (id(o) not in bases or is_held(o)) and (not others or _core._capture_knows(o))
+            if is_own and not is_saved(o):
+                found.append(o)
         objects.clear()
-        return None
+        return found
 
-    if find() is None:
-        return None
+    if not find():
+        return []
     gc.collect()
     return find()
+
+
+def _new_contexts() -> set[int]:
+    """The identities of what holds the values of contexts of Functions, as far as these are in the youngest generation."""
+    module = sys.modules.get("tapegrad.autograd.function")
+    found: set[int] = set()
+    if module is None:
+        return found
+    for x in gc.get_objects(generation=0):
+        if type(x) is module.FunctionContext:
+            held = vars(x)
+            found.update((id(x), id(held), *(id(v) for v in held.values() if isinstance(v, (tuple, list, dict)))))
+    return found
 
 
 @overload
@@ -715,8 +828,9 @@ def compile(function: Any = None, *, explain: bool = False) -> Any:
     Arguments may nest in lists, tuples, dicts and dataclasses. NumPy arrays among them become Variables. Python numbers are part
     of the signature: pass numbers that vary as Variables. Values that the function reads besides its arguments (globals,
     closures, attributes) are guarded: after a change it is recorded again, at most 8 times for one signature, then it warns. A
-    function that reads elements (``item()``, ``if x > 0``), prints, has hooks, or keeps new Variables elsewhere runs in Python:
-    ``explain=True`` prints why. Other effects on Python objects are not seen by a recording and do not happen in a replay.
+    function may replace Variables that objects hold (``self.h = f(self.h)``). One that reads elements (``item()``, ``if x > 0``),
+    prints, has hooks, or keeps new Variables in new places runs in Python: ``explain=True`` prints why. Other effects on Python
+    objects are not seen by a recording and do not happen in a replay.
 
     >>> w = tg.Variable([1.0, 2.0], requires_grad=True)
     >>> sgd = tg.optim.SGD([w], lr=0.5)

@@ -19,11 +19,21 @@ class _Results:
 
     def __init__(self, structure: Structure, results: list[Any]) -> None:
         self.structure, self.results = structure, results
+        #: As in a recorded program: a program from a file keeps nothing.
+        self.held: list[Any] = []
 
     def result(self, values: list[Any], arguments: list[Any]) -> Any:
         """The results of a call, nested."""
         of = {"slot": values, "argument": arguments}
         return unflatten(self.structure, [of[kind][what] if kind in of else what for kind, what in self.results])
+
+
+def _refuse_held(op: str, variant: Any) -> None:
+    if variant.held:
+        raise ValueError(
+            f"{op}: the program replaces a Variable ({variant.held[0].name}); {op} a function that takes it as an argument and "
+            "returns the new one"
+        )
 
 
 def _to_json(s: Structure) -> Any:
@@ -88,6 +98,7 @@ class Program:
         flatten(list(args), found)
         arrays = [x for x in found if hasattr(x, "__array__") or hasattr(x, "__dlpack__")]  # numbers are constants of the program
         arguments = [x if isinstance(x, _core.Variable) else _core.asarray(x) for x in arrays]
+        arguments += [place.get() for place in self._variant.held]
         return self._variant.result(self._core.call(arguments), arguments)
 
     def listing(self) -> str:
@@ -114,6 +125,7 @@ class Program:
         >>> len(f.programs()[0].freeze())
         1
         """
+        _refuse_held("freeze", self._variant)
         return Program(self._variant, self._core.freeze())
 
     def save(self, path: Any) -> None:
@@ -137,6 +149,7 @@ class Program:
         """
         from .serialization import _replacing
 
+        _refuse_held("save", self._variant)
         for kind, what in self._variant.results:
             if kind == "constant" and type(what) not in (bool, int, float, str, type(None)):
                 raise TypeError(

@@ -236,7 +236,7 @@ def _finished(result: Any, inputs: list[Variable], count: int, living: _core._Li
         not is_pair
         or not all(isinstance(v, Variable) for v in found)
         or any(s.kind == "module" for s in _walk(form))
-        or _escaped(living, found) is not None
+        or _escaped(living, found)
     ):
         _core._loop_abort()
         return None

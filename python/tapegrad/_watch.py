@@ -174,6 +174,8 @@ class Watch:
                 for key, member in vars(c).items():
                     if isinstance(member, types.FunctionType) and member.__code__ is code:
                         self._root(owner, key, f"{owner.__name__}.{key}")
+                        if c is not owner:  # super() looks there
+                            self._root(c, key, f"{c.__name__}.{key}")
 
     def _closure(self, code: types.CodeType, local: Any) -> None:
         """The closure cells of the running function: found among functions with this code, by equal contents."""
@@ -259,9 +261,10 @@ def _guards(watch: Watch) -> tuple[list[tuple[Any, ...]], list[tuple[Any, int]]]
 
 def _is_buffer(x: Any) -> bool:
     """Whether a value is memory that can change in place: a NumPy array, an `array.array`, a bytearray."""
-    return isinstance(x, bytearray) or (
-        hasattr(type(x), "tobytes") and hasattr(type(x), "__setitem__") and not isinstance(x, Variable)
-    )
+    kind = type(x)
+    is_array = hasattr(kind, "tobytes") and hasattr(kind, "__setitem__") and not isinstance(x, Variable)
+    is_c_value = any(_home(c.__module__) == "_ctypes" for c in kind.__mro__) and not callable(x)
+    return isinstance(x, bytearray) or is_array or is_c_value
 
 
 class _Walk:
@@ -314,7 +317,9 @@ class _Walk:
             return None if isinstance(x, (tuple, frozenset)) else list(x)
         if _is_buffer(x):
             self.arrays.append((x, len(self.guards)))
-            return b"" if memoryview(x).nbytes > _BYTES else bytes(x) if isinstance(x, bytearray) else x.tobytes()
+            if memoryview(x).nbytes > _BYTES:
+                return _core._digest(x)
+            return x.tobytes() if hasattr(x, "tobytes") else bytes(x)
         return None
 
     def _inside(self, x: Any, name: str) -> None:
@@ -323,6 +328,8 @@ class _Walk:
             self.todo.extend((v, f"{name}[{k!r}]" if is_plain(k) else name) for k, v in x.items())
         elif not _is_buffer(x):
             self.todo.extend((v, f"{name}[{i}]") for i, v in enumerate(x))
+        elif getattr(getattr(x, "dtype", None), "hasobject", False):
+            self.todo.extend((v, f"{name}[{i}]") for i, v in enumerate(x.ravel().tolist()))
         if type(x) not in _CONTAINERS:
             self._attributes(x, name)
 
@@ -358,6 +365,8 @@ class _Walk:
             _core._capture_refuse(f"it uses the context variable {name}")
         elif isinstance(x, weakref.ReferenceType):
             self.todo.append((x(), name))
+        elif kind is types.MappingProxyType:
+            self.todo += [(held, name) for held in gc.get_referents(x)]
         elif kind.__module__ == "operator":
             self.watch.dynamic = True
 

@@ -147,7 +147,8 @@ _UNARY = {
     "ceil": "Ceil", "cos": "Cos", "cosh": "Cosh", "erf": "Erf", "exp": "Exp", "floor": "Floor", "isnan": "IsNaN",
     "isinf": "IsInf", "log": "Log", "logical_not": "Not", "negative": "Neg", "reciprocal": "Reciprocal", "relu": "Relu",
     "round": "Round", "sigmoid": "Sigmoid", "expit": "Sigmoid", "sign": "Sign", "sin": "Sin", "sinh": "Sinh", "sqrt": "Sqrt",
-    "tan": "Tan", "tanh": "Tanh", "mish": "Mish", "softsign": "Softsign", "copy": "Identity",
+    "tan": "Tan", "tanh": "Tanh", "mish": "Mish", "softsign": "Softsign", "copy": "Identity", "positive": "Identity",
+    "rint": "Round",
 }  # fmt: skip
 _BINARY = {
     "add": "Add", "subtract": "Sub", "multiply": "Mul", "divide": "Div", "power": "Pow", "maximum": "Max", "minimum": "Min",
@@ -200,6 +201,9 @@ def _where_positive(g: _Graph, t: Any, x: str, other: str) -> str:
 
 _FORMULAS: dict[str, Callable[..., str]] = {
     "square": lambda g, _, x: g.op("Mul", x, x),
+    "trunc": lambda g, _, x: g.op("Mul", g.op("Sign", x), g.op("Floor", g.op("Abs", x))),
+    "deg2rad": lambda g, t, x: g.op("Mul", x, g.const(math.pi / 180, t)),
+    "rad2deg": lambda g, t, x: g.op("Mul", x, g.const(180 / math.pi, t)),
     "rsqrt": lambda g, _, x: g.op("Reciprocal", g.op("Sqrt", x)),
     "silu": lambda g, _, x: g.op("Mul", x, g.op("Sigmoid", x)),
     "log1p": lambda g, t, x: g.op("Log", g.op("Add", x, g.const(1.0, t))),

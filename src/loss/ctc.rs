@@ -14,6 +14,7 @@ use crate::ops::{
     add, annihilate, concat, divide, equal, expand_dims, get_item, log_softmax, logaddexp, maximum, mean, negative, reshape, sum, take_along_axis,
     where_,
 };
+use crate::tape::capture::{self, Arrays, Computation, ComputationKind};
 use crate::tape::{AttrSet, Batch, Jvp, Outputs, Primitive, Variable, Vjp, apply};
 
 /// The primitives of this file.
@@ -78,6 +79,7 @@ fn labels(all: &Array, lengths: &Array) -> Vec<Vec<usize>> {
 fn definition(inputs: &[Variable], attrs: &dyn AttrSet) -> Result<Outputs> {
     let (x, blank) = (&inputs[0], attrs.get::<Ctc>().blank);
     let &[steps, count, _] = x.shape() else { unreachable!("ctc_loss: three axes") };
+    inputs[1..].iter().for_each(|v| capture::read(v.innermost(), "a derivative of ctc_loss"));
     let labels = labels(inputs[1].array(), inputs[3].array());
     let lengths = numbers(inputs[2].array());
     let places = 2 * labels.iter().map(Vec::len).max().unwrap_or(0) + 1;
@@ -112,48 +114,103 @@ fn definition(inputs: &[Variable], attrs: &dyn AttrSet) -> Result<Outputs> {
     Ok(smallvec![negative(&total)?])
 }
 
-/// Lengths as int64 (N,), each at most `most`.
-fn checked_lengths(what: &str, v: &Variable, count: usize, most: usize) -> Result<Variable> {
+/// Lengths as int64 (N,).
+fn lengths(what: &str, v: &Variable, count: usize) -> Result<Variable> {
     let v = if v.ndim() == 0 && count == 1 { reshape(v, &[1])? } else { v.clone() };
     if v.shape() != [count] || v.dtype().is_float() {
         let shape = show_shape(v.shape());
         return Err(Error::Shape(format!("ctc_loss: {what} are {} of shape {shape}, expected integers of shape ({count},)", v.dtype())));
     }
-    let v = astype(&v, DType::I64)?;
-    match v.values("ctc_loss")?.to_vec::<i64>().into_iter().find(|n| usize::try_from(*n).map_or(true, |n| n > most)) {
-        Some(n) => Err(Error::Value(format!("ctc_loss: {what} has {n}, expected 0 to {most}"))),
-        None => Ok(v),
+    astype(&v, DType::I64)
+}
+
+/// Checks lengths and labels. The labels of all sequences as (N, S): concatenated labels are split into rows.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CtcLabels {
+    steps: usize,
+    classes: usize,
+    blank: usize,
+    /// The number of columns; `None` for that of the longest sequence.
+    width: Option<usize>,
+}
+
+impl Computation for CtcLabels {
+    const NAME: &'static str = "CtcLabels";
+    const INPUTS: usize = 3;
+    const OUTPUTS: usize = 1;
+
+    fn run(&self, inputs: &[Array]) -> Result<Arrays> {
+        let [targets, steps, lengths] = inputs else { return Err(Error::Value("ctc_loss: three arrays are expected".to_owned())) };
+        checked_lengths("input_lengths", steps, self.steps)?;
+        checked_lengths("target_lengths", lengths, targets.size())?;
+        Ok(smallvec![self.rows(targets, &numbers(lengths))?])
     }
 }
 
-/// Labels of all sequences as (N, S). Concatenated labels are split into rows.
-fn checked_targets(targets: &Variable, lengths: &[usize], classes: usize, blank: usize) -> Result<Variable> {
-    let all = astype(targets, DType::I64)?.values("ctc_loss")?.to_vec::<i64>();
-    let (count, width) = (lengths.len(), lengths.iter().copied().max().unwrap_or(0));
-    let total: usize = lengths.iter().sum();
-    let rows = targets.ndim() == 2 && targets.shape()[0] == count && targets.shape()[1] >= width;
-    if targets.dtype().is_float() || !(rows || targets.ndim() == 1 && all.len() == total) {
-        let shape = show_shape(targets.shape());
-        return Err(Error::Shape(format!(
-            "ctc_loss: targets are {} of shape {shape}, expected integers (N, S) or all {total} labels in a row",
-            targets.dtype()
-        )));
-    }
-    check_memory("ctc_loss", &[count, width], DType::I64)?;
-    let mut out = vec![0; count * width];
-    let mut at = 0;
-    for (n, length) in lengths.iter().enumerate() {
-        let start = if rows { n * targets.shape()[1] } else { at };
-        out[n * width..n * width + length].copy_from_slice(&all[start..start + length]);
-        at += length;
-    }
-    let is_wrong = |l: &&i64| usize::try_from(**l).map_or(true, |l| l >= classes || l == blank);
-    let used = (0..count).flat_map(|n| &out[n * width..n * width + lengths[n]]).find(is_wrong);
-    match used {
-        Some(l) => Err(Error::Value(format!("ctc_loss: a target is {l}, expected a class from 0 to {} that is not the blank", classes - 1))),
-        None => Ok(Array::from_slice(&out, &[count, width]).into()),
+/// Checks that each length is at most `most`.
+fn checked_lengths(what: &str, lengths: &Array, most: usize) -> Result<()> {
+    match lengths.to_vec::<i64>().into_iter().find(|n| usize::try_from(*n).map_or(true, |n| n > most)) {
+        Some(n) => Err(Error::Value(format!("ctc_loss: {what} has {n}, expected 0 to {most}"))),
+        None => Ok(()),
     }
 }
+
+impl CtcLabels {
+    /// The labels in rows.
+    fn rows(&self, targets: &Array, lengths: &[usize]) -> Result<Array> {
+        let all = targets.to_vec::<i64>();
+        let (count, longest) = (lengths.len(), lengths.iter().copied().max().unwrap_or(0));
+        let total: usize = lengths.iter().sum();
+        let rows = targets.ndim() == 2 && targets.shape()[0] == count && targets.shape()[1] >= longest;
+        let width = self.width.unwrap_or(longest);
+        if !(rows || targets.ndim() == 1 && all.len() == total) || width < longest {
+            let shape = show_shape(targets.shape());
+            return Err(Error::Shape(format!(
+                "ctc_loss: targets are {} of shape {shape}, expected integers (N, S) or all {total} labels in a row",
+                targets.dtype()
+            )));
+        }
+        check_memory("ctc_loss", &[count, width], DType::I64)?;
+        let mut out = vec![0; count * width];
+        let mut at = 0;
+        for (n, length) in lengths.iter().enumerate() {
+            let start = if rows { n * targets.shape()[1] } else { at };
+            out[n * width..n * width + length].copy_from_slice(&all[start..start + length]);
+            at += length;
+        }
+        let is_wrong = |l: &&i64| usize::try_from(**l).map_or(true, |l| l >= self.classes || l == self.blank);
+        let used = (0..count).flat_map(|n| &out[n * width..n * width + lengths[n]]).find(is_wrong);
+        match used {
+            Some(l) => {
+                let last = self.classes - 1;
+                Err(Error::Value(format!("ctc_loss: a target is {l}, expected a class from 0 to {last} that is not the blank")))
+            }
+            None => Ok(Array::from_slice(&out, &[count, width])),
+        }
+    }
+
+    /// The labels in rows, for the lengths of the inputs and of the labels. A program computes them in each run.
+    fn apply(mut self, targets: &Variable, steps: &Variable, lengths: &Variable) -> Result<Variable> {
+        if targets.dtype().is_float() {
+            let shape = show_shape(targets.shape());
+            return Err(Error::Shape(format!("ctc_loss: targets are {} of shape {shape}, expected integers", targets.dtype())));
+        }
+        let targets = astype(targets, DType::I64)?;
+        if let Some(lifted) = [&targets, steps, lengths].into_iter().find(|v| v.is_lifted()) {
+            lifted.values("ctc_loss")?;
+        }
+        if capture::is_on() {
+            // All runs of a program have the same width.
+            self.width = targets.shape().last().copied();
+        }
+        let made = capture::computed(self, &[targets.array(), steps.array(), lengths.array()])?;
+        Ok(made[0].clone().into())
+    }
+}
+
+/// The computations of this file.
+pub static COMPUTATIONS: &[ComputationKind] = &[ComputationKind::of::<CtcLabels>()];
 
 /// The loss of sequences of labels: see the row.
 fn call_ctc(a: &Args<'_>) -> Result<Value> {
@@ -167,9 +224,9 @@ fn call_ctc(a: &Args<'_>) -> Result<Value> {
     let blank = a.int(4)?;
     let blank = usize::try_from(blank).ok().filter(|b| *b < classes);
     let blank = blank.ok_or_else(|| Error::Value(format!("ctc_loss: the blank must be a class from 0 to {}", classes.saturating_sub(1))))?;
-    let inputs = checked_lengths("input_lengths", &a.variable(2)?, count, steps)?;
-    let lengths = checked_lengths("target_lengths", &a.variable(3)?, count, a.variable(1)?.array().size())?;
-    let targets = checked_targets(&a.variable(1)?, &numbers(lengths.array()), classes, blank)?;
+    let inputs = lengths("input_lengths", &a.variable(2)?, count)?;
+    let lengths = lengths("target_lengths", &a.variable(3)?, count)?;
+    let targets = CtcLabels { steps, classes, blank, width: None }.apply(&a.variable(1)?, &inputs, &lengths)?;
     let losses = apply(&CTC, &[(&x).into(), (&targets).into(), (&inputs).into(), (&lengths).into()], &Ctc { blank })?;
     let losses = if a.flag(6)? { where_(&equal(&losses, f64::INFINITY)?, 0.0, &losses)? } else { losses };
     Ok(match a.text(5)? {

@@ -44,7 +44,7 @@ pub use state::State;
 use crate::array::{Array, alloc_check, size_of};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
-use crate::tape::{Edge, Leaf, Variable};
+use crate::tape::{Edge, Leaf, Variable, capture};
 
 /// The formula of an optimization method.
 pub trait Method: fmt::Debug + Send + Sync + 'static {
@@ -332,7 +332,10 @@ pub fn zero_grad<'a>(params: impl IntoIterator<Item = &'a Arc<Leaf>>, set_to_non
     if set_to_none {
         return params.for_each(|p| p.set_grad(None));
     }
-    let places = alloc_check::collect(params.filter_map(|p| p.grad()));
+    let places = alloc_check::collect(params.filter_map(|p| {
+        capture::note_state((capture::GRADIENT, p.id()));
+        p.grad()
+    }));
     // Copies are made before the first gradient changes, so that nothing can fail half-way.
     for slot in &places {
         slot.make_unique();

@@ -12,6 +12,41 @@ pub(super) fn hash_bits(a: &Array, hasher: &mut impl Hasher) {
     dispatch!(bits a.dtype(), T => a.as_slice::<T>().unwrap_or_default().hash(hasher));
 }
 
+/// A number that depends on all bytes, for memory that is too large to keep a copy of it. Four lanes of words are mixed by multiplications.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> u64 {
+    const PRIMES: [u64; 4] = [0x9E37_79B1_85EB_CA87, 0xC2B2_AE3D_27D4_EB4F, 0x1656_67B1_9E37_79F9, 0x85EB_CA77_C2B2_AE63];
+    let mix = |h: u64, word: u64, prime: u64| (h ^ word).wrapping_mul(prime).rotate_left(29);
+    let mut lanes = PRIMES;
+    let (words, rest) = bytes.as_chunks::<8>();
+    let (blocks, last) = words.as_chunks::<4>();
+    for block in blocks {
+        for (k, lane) in lanes.iter_mut().enumerate() {
+            *lane = mix(*lane, u64::from_le_bytes(block[k]), PRIMES[k]);
+        }
+    }
+    let rest = last.as_flattened().iter().chain(rest).map(|b| u64::from(*b));
+    let all = lanes.into_iter().chain(rest).fold(bytes.len() as u64, |h, w| mix(h, w, PRIMES[0]));
+    mix(all ^ (all >> 32), all, PRIMES[1])
+}
+
+/// The [`digest`] of the elements of an array, in row-major order.
+#[must_use]
+pub fn digest_of(a: &Array) -> u64 {
+    struct Digests(u64);
+    impl Hasher for Digests {
+        fn finish(&self) -> u64 {
+            self.0
+        }
+        fn write(&mut self, bytes: &[u8]) {
+            self.0 = self.0.rotate_left(7) ^ digest(bytes);
+        }
+    }
+    let mut all = Digests(0);
+    hash_bits(a, &mut all);
+    all.finish()
+}
+
 /// The number, in row-major order, of the first element that has other bits in one array than in the other. They have one dtype and shape.
 fn first_difference(a: &Array, b: &Array) -> Option<usize> {
     let (a, b) = (a.contiguous(), b.contiguous());

@@ -8,7 +8,7 @@
 //! Steps that depend only on values from outside the loop run once, before the loop.
 
 use std::any::Any;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
@@ -24,7 +24,7 @@ use super::{Instr, Program};
 use crate::array::{Array, DType, Layout, alloc_check};
 use crate::dispatch;
 use crate::error::{Error, Result, show_shape};
-use crate::tape::capture::{self, Slot, Source, Step, Trace};
+use crate::tape::capture::{self, Op, Slot, Source, Step, Trace};
 use crate::tape::{self, AttrSet, Attrs, BackwardOptions, Jvp, Meta, Primitive, Saver, Variable, Vjp, VjpContext, accumulate};
 
 /// Steps of the loop from one call of [`TICK`] to the next.
@@ -101,6 +101,8 @@ pub struct Body {
     pub(super) xs: usize,
     hoisted: usize,
     pub(super) gradients: Gradients,
+    /// For each operand, the results whose cotangents its gradient depends on.
+    reached_from: Vec<HashSet<usize>>,
     /// The shape and dtype of each result.
     results: Vec<Meta>,
     /// Layout and dtype of each operand when the body was recorded.
@@ -246,6 +248,34 @@ fn identity(trace: &Trace, gradients: &Gradients) -> u64 {
     hasher.finish()
 }
 
+/// For each operand, the results whose cotangents its gradient depends on.
+fn reached_from(trace: &Trace, gradients: &Gradients, results: usize) -> Vec<HashSet<usize>> {
+    let operands = gradients.of.len();
+    let mut of_slot: HashMap<Slot, HashSet<usize>> = HashMap::new();
+    for (slot, source) in &trace.sources {
+        if let Source::Input(i) = source
+            && let Some(r) = i.checked_sub(operands).and_then(|j| gradients.live.get(j))
+        {
+            of_slot.insert(*slot, HashSet::from([*r]));
+        }
+    }
+    for step in &trace.steps[gradients.split..] {
+        // A rule adds each of its gradients to a sum of its own.
+        let common =
+            if let Op::Rule(call) = &step.op { (call.saved_count() + call.cotangent_count()).min(step.inputs.len()) } else { step.inputs.len() };
+        let (common, sums) = step.inputs.split_at(common);
+        for (i, out) in step.outputs.iter().enumerate() {
+            let read = common.iter().chain(sums.get(i));
+            let all: HashSet<usize> = read.filter_map(|a| of_slot.get(&a.slot()?)).flatten().copied().collect();
+            if let Some(slot) = out {
+                of_slot.insert(*slot, all);
+            }
+        }
+    }
+    let found = |at: &Option<usize>| at.and_then(|at| of_slot.get(&trace.outputs[results + at]).cloned()).unwrap_or_default();
+    gradients.of.iter().map(found).collect()
+}
+
 impl Body {
     /// The body that `trace` recorded. Its inputs are `carries` carries, one row of each of the `xs` stacked arrays, the values from
     /// outside, and the cotangents. `operands` holds layout and dtype of all inputs but the cotangents. Its outputs are the next carries,
@@ -285,11 +315,11 @@ impl Body {
         let constants = trace.sources.iter().filter(|(_, s)| matches!(s, Source::Constant(..))).map(|(slot, _)| *slot).collect();
         let parts = Hoisted::of(std::mem::take(&mut trace.steps), gradients.split, &outside, &constants, &trace.outputs);
         let mut out = Self {
-            trace: whole,
             before: first(&trace, &parts, carries + xs, count)?,
             carries,
             xs,
             hoisted: parts.needed.len(),
+            reached_from: reached_from(&whole, &gradients, results),
             results: trace.outputs[..results].iter().map(|s| meta(&trace, *s)).collect(),
             operands,
             kept: Vec::new(),
@@ -297,6 +327,7 @@ impl Body {
             id,
             program: step_program(trace, parts, count, &gradients)?,
             gradients,
+            trace: whole,
         };
         out.check()?;
         out.find_kept();
@@ -587,6 +618,12 @@ impl Cotangents {
         }
     }
 
+    /// The results that have a cotangent in the next step.
+    fn active(&self) -> HashSet<usize> {
+        let all = self.carries.iter().chain(&self.ys).enumerate();
+        all.filter(|(_, g)| g.is_some()).map(|(r, _)| r).collect()
+    }
+
     /// The cotangent of result `k` of step `i`.
     fn take(&mut self, k: usize, i: usize) -> Array {
         let found = if k < self.carries.len() { self.carries[k].take() } else { self.ys[k - self.carries.len()].as_ref().map(|g| row(g, i)) };
@@ -606,7 +643,12 @@ fn pull(ctx: &mut VjpContext<'_>) -> Result<()> {
     let mut cotangents = Cotangents::of(ctx, b);
     let mut rows = (b.carries..b.carries + b.xs).map(|k| gradient_rows(ctx, b, k, n)).collect::<Result<Vec<Option<Array>>>>()?;
     let mut table = b.program.table();
+    // What no cotangent flows to gets no gradient, not even zeros.
+    let mut flown = vec![n == 0; operands];
     for i in (0..n).rev() {
+        let active = cotangents.active();
+        let reached: Vec<bool> = b.reached_from.iter().map(|from| !from.is_disjoint(&active)).collect();
+        flown.iter_mut().zip(&reached).for_each(|(flown, now)| *flown |= now);
         let given = |k: usize| match k.checked_sub(operands + b.hoisted) {
             Some(j) => b.gradients.live.get(j).map(|&r| cotangents.take(r, i)),
             None if k < b.carries => None,
@@ -617,13 +659,13 @@ fn pull(ctx: &mut VjpContext<'_>) -> Result<()> {
         b.program.execute_part(true, &mut table)?;
         let Some((_, slots)) = &b.program.split else { break };
         let gradient = |k: usize| b.gradients.of[k].map(|at| result(&table, slots[at]));
-        cotangents.carries = (0..b.carries).map(gradient).collect();
+        cotangents.carries = (0..b.carries).map(|k| gradient(k).filter(|_| reached[k])).collect();
         for (j, stack) in rows.iter_mut().enumerate() {
             if let (Some(stack), Some(g)) = (stack, gradient(b.carries + j)) {
                 write(stack, i * g.size(), &g);
             }
         }
-        let closed = (b.carries + b.xs..operands).filter(|k| ctx.needs(*k)).filter_map(|k| Some((k, gradient(k)?)));
+        let closed = (b.carries + b.xs..operands).filter(|k| reached[*k] && ctx.needs(*k)).filter_map(|k| Some((k, gradient(k)?)));
         let closed: SmallVec<[(usize, Array); 8]> = closed.collect();
         clear(&mut table);
         closed.into_iter().try_for_each(|(k, g)| ctx.add_array(k, g))?;
@@ -631,7 +673,7 @@ fn pull(ctx: &mut VjpContext<'_>) -> Result<()> {
     }
     b.program.recycle(table);
     let first = cotangents.carries.into_iter().chain(rows).enumerate();
-    first.filter_map(|(k, g)| Some((k, g?))).try_for_each(|(k, g)| if ctx.needs(k) { ctx.add_array(k, g) } else { Ok(()) })
+    first.filter_map(|(k, g)| Some((k, g?))).try_for_each(|(k, g)| if flown[k] && ctx.needs(k) { ctx.add_array(k, g) } else { Ok(()) })
 }
 
 /// An uninitialised stack for the gradients of stacked operand `k`; `None` when no gradient is wanted, or it is zero.

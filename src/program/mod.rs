@@ -22,12 +22,13 @@ mod plan;
 mod product;
 mod run;
 
+use std::collections::HashSet;
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-pub use compare::{difference, is_same_array};
+pub use compare::{difference, digest, digest_of, is_same_array};
 pub use looped::{Again, Body, Gradients, Loop, SCAN, set_tick};
 pub use run::{Rest, Tick};
 
@@ -99,6 +100,8 @@ pub struct Program {
     places: Vec<Arc<dyn Place>>,
     /// What the places that it uses were like when it was recorded.
     states: Vec<(usize, u64)>,
+    /// The places that it changes.
+    changed: HashSet<(u8, u64)>,
     /// Places whose state the function asked for, and what it was.
     asked: Vec<(Arc<dyn Place>, u64)>,
     /// Elements that all instructions make.
@@ -144,6 +147,19 @@ impl Program {
     pub fn places_fit(&self) -> bool {
         let has_layout = |given: &Given| self.places[given.from].has_layout(&given.layout);
         self.all_states().all(|(place, state)| place.state() == state) && self.loads.iter().all(has_layout)
+    }
+
+    /// Whether it changes any places.
+    #[must_use]
+    pub fn changes_places(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
+    /// Whether it changes the place of this number: the value of a leaf, also of one that holds a gradient, or of a handle.
+    #[must_use]
+    pub fn changes(&self, id: (u8, u64)) -> bool {
+        let is_gradient = || id.0 == 0 && self.places.iter().any(|p| p.holder() == id.1 && self.changed.contains(&p.id()));
+        self.changed.contains(&id) || is_gradient()
     }
 
     /// The places that it depends on, and their states when it was recorded.

@@ -1,6 +1,6 @@
 //! From a recording to a program: dead code, common subexpressions, constants, last uses, groups.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -36,7 +36,7 @@ fn can_fail(op: &Op) -> bool {
 /// The program of a recording.
 pub(super) fn program(trace: Trace, pullback: Option<Pullback>) -> Result<Program> {
     let whole = Arc::new(trace.clone());
-    let touched: std::collections::HashSet<usize> = trace.stores().collect();
+    let touched: HashSet<usize> = trace.stores().collect();
     let Trace { mut steps, mut sources, places, states, asked, outputs, metas, inputs, .. } = trace;
     let mut split = pullback.map(|p| p.split);
     let mut outputs = outputs;
@@ -62,6 +62,7 @@ pub(super) fn program(trace: Trace, pullback: Option<Pullback>) -> Result<Progra
         constants: Vec::new(),
         places,
         states: Vec::new(),
+        changed: HashSet::new(),
         asked,
         work: 0,
         outputs,
@@ -72,8 +73,7 @@ pub(super) fn program(trace: Trace, pullback: Option<Pullback>) -> Result<Progra
         pullback,
         loaded: false,
     };
-    let used: std::collections::HashSet<Slot> =
-        uses(&first).chain(uses(&second)).chain(out.outputs.iter().copied()).chain(split.iter().flatten().copied()).collect();
+    let used: HashSet<Slot> = uses(&first).chain(uses(&second)).chain(out.outputs.iter().copied()).chain(split.iter().flatten().copied()).collect();
     give(&mut out, sources, &used, &metas);
     // What the second part uses and the results of the first outlive the first.
     let kept: Vec<Slot> = out.outputs.iter().copied().chain(uses(&second)).chain(split.iter().flatten().copied()).collect();
@@ -87,14 +87,15 @@ pub(super) fn program(trace: Trace, pullback: Option<Pullback>) -> Result<Progra
     drop_early(&mut out, &metas);
     last_uses(&mut out);
     out.shared = looped::shared(&out, &metas);
-    let read: std::collections::HashSet<usize> = out.loads.iter().map(|g| g.from).collect();
+    let read: HashSet<usize> = out.loads.iter().map(|g| g.from).collect();
+    out.changed = touched.iter().map(|&at| out.places[at].id()).collect();
     out.states = states.into_iter().enumerate().filter(|(at, _)| read.contains(at) || touched.contains(at)).collect();
     out.work = out.instrs.iter().flat_map(|i| i.outputs.iter().flatten()).map(|s| metas[*s].0.size()).sum();
     Ok(out)
 }
 
 /// Adds the sources that are used to a program.
-fn give(out: &mut Program, sources: Vec<(Slot, Source)>, used: &std::collections::HashSet<Slot>, metas: &Metas) {
+fn give(out: &mut Program, sources: Vec<(Slot, Source)>, used: &HashSet<Slot>, metas: &Metas) {
     for (slot, source) in sources {
         if !used.contains(&slot) {
             continue;
@@ -236,7 +237,7 @@ pub(super) fn merge(steps: &mut [Step], outputs: &mut [Slot]) {
 
 /// Drops pure steps whose results nothing needs.
 pub(super) fn drop_dead(steps: &mut Vec<Step>, outputs: &[Slot], split: &mut Option<usize>) {
-    let mut live: std::collections::HashSet<Slot> = outputs.iter().copied().collect();
+    let mut live: HashSet<Slot> = outputs.iter().copied().collect();
     let mut keep = vec![false; steps.len()];
     for (k, step) in steps.iter().enumerate().rev() {
         let needed = !is_droppable(&step.op) || step.outputs.iter().flatten().any(|s| live.contains(s));

@@ -3,7 +3,7 @@
 
 use std::any::Any;
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use pyo3::exceptions::{PyException, PyValueError};
@@ -21,7 +21,7 @@ use crate::array::{Array, Layout, Shape};
 use crate::error::{Error, Result, show_shape};
 use crate::ops::require::require_all;
 use crate::ops::work::LONG_CALL;
-use crate::program::{Program, Rest, difference};
+use crate::program::{Program, Rest, difference, digest, digest_of};
 use crate::tape::capture::{self, Capturing, LeafGrad, LeafValue, Place, Trace};
 use crate::tape::{self, BackwardOptions, CustomRule, Edge, EdgeKey, Leaf, Primitive, Variable, Vjp, VjpContext};
 
@@ -111,11 +111,16 @@ pub(super) fn places(handles: &Bound<'_, PyList>) -> Vec<Arc<dyn Place>> {
 }
 
 /// Begins to record what this thread evaluates. `inputs` are the Variables that the function gets, `handles` all Variables that it may
-/// find. False if a recording is in progress.
+/// find, `new_leaves` those whose gradients are no state. False if a recording is in progress.
 #[pyfunction]
-fn _capture_begin(inputs: &Bound<'_, PyList>, handles: &Bound<'_, PyList>) -> PyResult<bool> {
+fn _capture_begin(inputs: &Bound<'_, PyList>, handles: &Bound<'_, PyList>, new_leaves: &Bound<'_, PyList>) -> PyResult<bool> {
     let arrays = snapshots(inputs)?.iter().map(|v| v.array().clone()).collect::<Vec<_>>();
-    let Some(on) = capture::begin(&arrays, places(handles)) else { return Ok(false) };
+    let mut places = places(handles);
+    let new: Vec<(u8, u64)> = new_leaves.iter().filter_map(|v| Some((capture::GRADIENT, v.cast::<PyVariable>().ok()?.get().leaf()?.id()))).collect();
+    if !new.is_empty() {
+        places.retain(|p| !new.contains(&p.id()));
+    }
+    let Some(on) = capture::begin(&arrays, places) else { return Ok(false) };
     capture::own_inputs(inputs.iter().map(|v| v.cast::<PyVariable>().map_or_else(|_| Vec::new(), ids)).collect());
     ON.with_borrow_mut(|slot| *slot = Some(Begun { on, node: tape::next_number(), leaf: tape::next_leaf() }));
     Ok(true)
@@ -197,6 +202,39 @@ struct Pullback {
     targets: Vec<Target>,
     /// For each target, the index of its gradient; `None` for a target that no result depends on.
     gradients: Vec<Option<usize>>,
+    /// The tracked results, in groups whose graphs have no node in common: a backward pass frees one group.
+    groups: Vec<Group>,
+}
+
+/// Tracked results with a common graph.
+#[derive(Clone)]
+struct Group {
+    /// Their numbers among the tracked results.
+    results: Vec<usize>,
+    /// The numbers of the targets that they depend on.
+    targets: Vec<usize>,
+    /// For each result, the targets that it depends on itself.
+    reached: Vec<HashSet<usize>>,
+}
+
+/// The groups of tracked results.
+fn groups_of(tracked: &[Variable], found: &[Variable], since: u64) -> Vec<Group> {
+    let of = tape::groups(tracked, since);
+    let reached: Vec<HashSet<usize>> = tracked
+        .iter()
+        .map(|v| {
+            let keys: Vec<EdgeKey> = tape::frontier(std::slice::from_ref(v), &[], since).iter().map(|t| t.edge().key()).collect();
+            (0..found.len()).filter(|&t| keys.contains(&found[t].edge().key())).collect()
+        })
+        .collect();
+    let numbers: BTreeSet<usize> = of.iter().copied().collect();
+    let group = |number: usize| {
+        let results: Vec<usize> = (0..tracked.len()).filter(|&j| of[j] == number).collect();
+        let targets = (0..found.len()).filter(|t| results.iter().any(|&j| reached[j].contains(t))).collect();
+        let reached = results.iter().map(|&j| reached[j].clone()).collect();
+        Group { results, targets, reached }
+    };
+    numbers.into_iter().map(group).collect()
 }
 
 /// A recording.
@@ -211,7 +249,8 @@ struct PyTrace {
 
 /// Records the pullback of the tracked results.
 fn record_pullback(outs: &[Variable], inputs: &[Variable], since: u64) -> PyResult<(Option<Pullback>, Vec<Array>)> {
-    let live: Vec<usize> = (0..outs.len()).filter(|&i| matches!(outs[i].edge(), Edge::Node { node, .. } if !tape::is_freed(node))).collect();
+    let is_live = |v: &Variable| matches!(v.edge(), Edge::Node { .. }) && !tape::reaches_freed(v, since);
+    let live: Vec<usize> = (0..outs.len()).filter(|&i| is_live(&outs[i])).collect();
     if live.is_empty() {
         return Ok((None, Vec::new()));
     }
@@ -230,6 +269,7 @@ fn record_pullback(outs: &[Variable], inputs: &[Variable], since: u64) -> PyResu
         return Ok((None, Vec::new()));
     }
     let split = capture::step_count();
+    let groups = groups_of(&tracked, &found, since);
     let ones: Vec<Array> = tracked.iter().map(|v| Array::ones(v.shape(), v.dtype())).collect();
     capture::add_inputs(&ones);
     let roots: Vec<(Variable, Option<Variable>)> = tracked.into_iter().zip(ones).map(|(v, g)| (v, Some(g.into()))).collect();
@@ -242,7 +282,7 @@ fn record_pullback(outs: &[Variable], inputs: &[Variable], since: u64) -> PyResu
             arrays.len() - 1
         }));
     }
-    Ok((Some(Pullback { split, live, targets, gradients }), arrays))
+    Ok((Some(Pullback { split, live, targets, gradients, groups }), arrays))
 }
 
 /// Ends the recording of a function with these results and arguments. Returns the recording, or the reason why the call cannot be replayed.
@@ -288,7 +328,11 @@ fn _capture_finish<'py>(
         if outs.iter().any(|v| matches!(v.edge(), Edge::Node { node, output } if tape::find_retained(node, *output).is_some())) {
             capture::refuse(|| "it calls retain_grad() on a result; call it on what the compiled function returns".to_owned());
         }
-        let spent = (0..outs.len()).filter(|&i| matches!(outs[i].edge(), Edge::Node { node, .. } if tape::is_freed(node))).collect();
+        let spent = (0..outs.len()).filter(|&i| tape::reaches_freed(&outs[i], since)).collect();
+        if capture::is_refused() {
+            let reason = on.finish(&[]).err().unwrap_or_default();
+            return Ok(PyString::new(py, &reason).into_any());
+        }
         capture::before_effect();
         let (pullback, gradients) = record_pullback(&outs, &ins, since)?;
         let arrays: Vec<Array> = outs.iter().map(|v| v.array().clone()).chain(gradients).collect();
@@ -369,6 +413,27 @@ pub struct PyProgram {
 
 static COMPILED: Primitive = Primitive { name: "compiled", vjp: Vjp::Rule(|_| Ok(())), ..Primitive::BASE };
 
+/// The rule of gradients that cannot be differentiated.
+struct Once;
+
+impl CustomRule for Once {
+    fn name(&self) -> &'static str {
+        "the gradient of compiled"
+    }
+
+    fn vjp(&self, _: &mut VjpContext<'_>) -> Result<()> {
+        Err(Error::Grad(
+            "compile: gradients of gradients go through a compiled function only if it changes nothing and draws no random numbers; take them \
+             inside of the function that is compiled"
+                .to_owned(),
+        ))
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
 /// The rule of a node that is freed before it can run.
 struct Gone;
 
@@ -386,13 +451,17 @@ impl CustomRule for Gone {
     }
 }
 
-/// The pullback of one call.
+/// The pullback of a group of results of one call.
 struct Pull {
     program: Arc<Program>,
     pullback: Arc<Pullback>,
-    rest: Rest,
+    /// The number of the group.
+    group: usize,
+    rest: Arc<Rest>,
+    /// Shape and dtype of all tracked results.
     outs: Vec<(Shape, crate::array::DType)>,
     args: Vec<Variable>,
+    /// The targets of the group.
     targets: Vec<Variable>,
     /// The Python object that can run the function again.
     owner: Option<Held<PyAny>>,
@@ -405,6 +474,22 @@ pub fn traverse(rule: &dyn CustomRule, visit: &PyVisit<'_>) -> std::result::Resu
 }
 
 impl Pull {
+    fn group(&self) -> &Group {
+        &self.pullback.groups[self.group]
+    }
+
+    /// Whether the function may run once more: it changes nothing and draws no random numbers.
+    fn is_pure(&self) -> bool {
+        let is_pure = |owner: &Held<PyAny>| Python::attach(|py| owner.bind(py).getattr("pure")?.extract::<bool>());
+        self.owner.as_ref().is_some_and(|owner| is_pure(owner).unwrap_or(false))
+    }
+
+    /// These gradients with a history, through which no backward pass runs.
+    fn once(&self, cotangents: &[Option<Variable>], gradients: Vec<Array>) -> Result<Vec<Variable>> {
+        let inputs: Vec<&Variable> = self.targets.iter().chain(cotangents.iter().flatten()).collect();
+        tape::record_custom(&COMPILED, &inputs, gradients, Arc::new(Once))
+    }
+
     /// The gradients, recorded: the function runs again and is recorded.
     #[cold]
     fn again(&self, ctx: &mut VjpContext<'_>) -> Result<()> {
@@ -422,8 +507,8 @@ impl Pull {
         let outs = Python::attach(run).map_err(external)?;
         drop(recording);
         let mut roots = Vec::new();
-        for (j, &i) in self.pullback.live.iter().enumerate() {
-            let (Some(g), Some(out)) = (ctx.cotangent_of(j), outs.get(i)) else { continue };
+        for (k, &j) in self.group().results.iter().enumerate() {
+            let (Some(g), Some(out)) = (ctx.cotangent_of(k), outs.get(self.pullback.live[j])) else { continue };
             if out.is_tracked() {
                 roots.push((out.clone(), Some(g)));
             }
@@ -446,22 +531,33 @@ impl CustomRule for Pull {
     }
 
     fn vjp(&self, ctx: &mut VjpContext<'_>) -> Result<()> {
-        if ctx.create_graph() {
+        let group = self.group();
+        let given: Vec<Option<Variable>> = (0..group.results.len()).map(|k| ctx.cotangent_of(k)).collect();
+        if ctx.create_graph() && (self.is_pure() || given.iter().flatten().any(Variable::is_lifted)) {
             return self.again(ctx);
         }
-        let mut cotangents = Vec::with_capacity(self.outs.len());
-        for (j, (shape, dtype)) in self.outs.iter().enumerate() {
-            cotangents.push(ctx.cotangent_of(j).map_or_else(|| Array::zeros(shape, *dtype), Variable::into_array));
-        }
-        let gradients = self.program.pull(&self.rest, &cotangents)?;
-        for (i, at) in self.pullback.gradients.iter().enumerate() {
-            if let Some(at) = at
-                && ctx.needs(i)
-            {
-                ctx.add(i, gradients[*at].clone().into())?;
+        let mut cotangents: Vec<Array> = self.outs.iter().map(|(shape, dtype)| Array::zeros(shape, *dtype)).collect();
+        let mut reached: HashSet<usize> = HashSet::new();
+        for ((g, &j), from) in given.iter().zip(&group.results).zip(&group.reached) {
+            if let Some(g) = g {
+                cotangents[j] = g.array().clone();
+                reached.extend(from);
             }
         }
-        Ok(())
+        let gradients = self.program.pull(&self.rest, &cotangents)?;
+        // What no result with a cotangent depends on gets no gradient, not even zeros.
+        let (mut at, mut found) = (Vec::new(), Vec::new());
+        for (i, t) in group.targets.iter().enumerate() {
+            if let Some(k) = self.pullback.gradients[*t]
+                && reached.contains(t)
+                && ctx.needs(i)
+            {
+                at.push(i);
+                found.push(gradients[k].clone());
+            }
+        }
+        let found = if ctx.create_graph() { self.once(&given, found)? } else { found.into_iter().map(Variable::from).collect() };
+        at.into_iter().zip(found).try_for_each(|(i, g)| ctx.add(i, g))
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -476,7 +572,22 @@ pub(super) fn tick() -> Result<()> {
     done.map_err(external)
 }
 
+/// The number of the place that a handle shows: that of its base, if it is a view.
+fn shown_place(py: Python<'_>, v: &Bound<'_, PyVariable>) -> (u8, u64) {
+    let base = v.get().link(py).map(|link| link.base.into_bound(py));
+    let v = base.as_ref().unwrap_or(v);
+    v.get().leaf().map_or((capture::HANDLE, v.as_ptr() as u64), |leaf| (0, leaf.id()))
+}
+
 impl PyProgram {
+    /// The number of an argument that shows a place which the program changes, other than the arguments that must be the same in each call.
+    fn overlap(&self, py: Python<'_>, args: &[Bound<'_, PyVariable>], is_fixed: impl Fn(usize) -> bool) -> Option<usize> {
+        if !self.program.changes_places() {
+            return None;
+        }
+        (0..args.len()).find(|&i| !is_fixed(i) && self.program.changes(shown_place(py, &args[i])))
+    }
+
     /// The results for these arguments. `owner` can run the function again.
     fn run(&self, py: Python<'_>, args: &[Variable], owner: Option<&Py<PyAny>>) -> PyResult<Vec<Variable>> {
         let arrays: SmallVec<[Array; 4]> = args.iter().map(|v| v.array().clone()).collect();
@@ -497,17 +608,27 @@ impl PyProgram {
                 Target::Leaf(leaf) => leaf.variable(),
             })
             .collect();
-        let live: Vec<Array> = p.live.iter().map(|&i| outs[i].clone()).collect();
-        let shapes = live.iter().map(|a| (Shape::from_slice(a.shape()), a.dtype())).collect();
-        let owner = owner.map(|o| Held::new(o.clone_ref(py)));
-        let kept = targets.clone();
-        let pull =
-            Pull { program: Arc::clone(&self.program), pullback: Arc::clone(p), rest, outs: shapes, args: args.to_vec(), targets: kept, owner };
-        let refs: Vec<&Variable> = targets.iter().collect();
-        let tracked = tape::record_custom(&COMPILED, &refs, live, Arc::new(pull))?;
-        let mut out: Vec<Variable> = outs.into_iter().map(Variable::from).collect();
-        for (&i, v) in p.live.iter().zip(tracked) {
-            out[i] = v;
+        let shapes: Vec<_> = p.live.iter().map(|&i| (Shape::from_slice(outs[i].shape()), outs[i].dtype())).collect();
+        let rest = Arc::new(rest);
+        let mut out: Vec<Variable> = outs.iter().cloned().map(Variable::from).collect();
+        for (number, group) in p.groups.iter().enumerate() {
+            let own: Vec<Variable> = group.targets.iter().map(|&t| targets[t].clone()).collect();
+            let pull = Pull {
+                program: Arc::clone(&self.program),
+                pullback: Arc::clone(p),
+                group: number,
+                rest: Arc::clone(&rest),
+                outs: shapes.clone(),
+                args: args.to_vec(),
+                targets: own.clone(),
+                owner: owner.map(|o| Held::new(o.clone_ref(py))),
+            };
+            let live = group.results.iter().map(|&j| outs[p.live[j]].clone()).collect();
+            let refs: Vec<&Variable> = own.iter().collect();
+            let tracked = tape::record_custom(&COMPILED, &refs, live, Arc::new(pull))?;
+            for (&j, v) in group.results.iter().zip(tracked) {
+                out[p.live[j]] = v;
+            }
         }
         self.with_spent(out)
     }
@@ -540,9 +661,13 @@ impl PyProgram {
         })
     }
 
-    /// Why it does not fit the present states of parameters and gradients; None when it fits.
-    fn misfit(&self) -> Option<String> {
-        self.program.misfit()
+    /// Why it does not fit these arguments and the present states of parameters and gradients; None when it fits. Arguments with the numbers
+    /// in `fixed` are the same in each call.
+    #[allow(clippy::needless_pass_by_value, reason = "lists of Python are converted to vectors")]
+    fn misfit(&self, py: Python<'_>, args: Vec<Bound<'_, PyVariable>>, fixed: Vec<usize>) -> Option<String> {
+        let overlap = self.overlap(py, &args, |i| fixed.contains(&i));
+        let shares = |i| format!("argument {i} shares memory with a Variable that is changed, and did not before");
+        overlap.map(shares).or_else(|| self.program.misfit())
     }
 
     /// The program for inference. The present values of parameters and buffers become constants, and there is no pullback.
@@ -607,6 +732,14 @@ fn sign_variable<'py>(handle: &Bound<'py, PyVariable>, key: &mut Vec<u8>, found:
     key.push(u8::from(is_contiguous));
     if !is_contiguous {
         v.array().layout().strides().iter().for_each(|s| key.extend(s.to_le_bytes()));
+    }
+    // The function may ask whether two arguments are one object, and writes to one are writes to the other.
+    match found.handles.iter().position(|other| other.is(handle)) {
+        None => key.push(0),
+        Some(at) => {
+            key.push(1);
+            key.extend(at.to_le_bytes());
+        }
     }
     found.handles.push(handle.clone());
     found.values.push(v);
@@ -798,6 +931,8 @@ enum Content {
     Items(Vec<Py<PyAny>>),
     /// The bytes of a NumPy array or another buffer.
     Bytes(Py<PyBytes>),
+    /// The [`digest`] of a buffer that is too large to keep its bytes.
+    Digest(u64),
     /// An object whose attributes the value is, its class, and the number of its attributes.
     Attributes {
         of: Py<PyAny>,
@@ -847,9 +982,26 @@ impl Guard {
             Content::Any => Ok(true),
             Content::Items(items) => same_items(&now, items),
             Content::Bytes(bytes) => same_bytes(&now, bytes.bind(py)),
+            Content::Digest(was) => Ok(digest_of_buffer(&now)? == *was),
             Content::Attributes { of, class, count } => Ok(of.bind(py).get_type().is(class) && now.len()? == *count),
         }
     }
+}
+
+/// A number that depends on all bytes of a NumPy array or another buffer.
+#[pyfunction]
+fn _digest(o: &Bound<'_, PyAny>) -> PyResult<u64> {
+    digest_of_buffer(o)
+}
+
+fn digest_of_buffer(o: &Bound<'_, PyAny>) -> PyResult<u64> {
+    if numpy::as_ndarray(o).is_some()
+        && let Ok(v) = super::convert::variable(o, None, None)
+    {
+        return Ok(digest_of(v.array()));
+    }
+    let bytes = o.call_method0("tobytes").or_else(|_| o.py().get_type::<PyBytes>().call1((o,)))?;
+    Ok(digest(bytes.cast::<PyBytes>()?.as_bytes()))
 }
 
 /// Whether the content of a buffer equals these bytes.
@@ -886,7 +1038,7 @@ fn same_items(now: &Bound<'_, PyAny>, items: &[Py<PyAny>]) -> PyResult<bool> {
 #[pymethods]
 impl PyGuards {
     /// Made from tuples of: a holder (a dict, or an object with attributes), a key, the value, whether equality is sufficient, the content
-    /// (a list of items, bytes, a tuple of an object and its class and the number of its attributes, or None), and a name.
+    /// (a list of items, bytes, the digest of bytes, a tuple of an object and its class and the number of its attributes, or None), and a name.
     #[new]
     fn new(all: &Bound<'_, PyList>) -> PyResult<Self> {
         let one = |t: Bound<'_, PyAny>| -> PyResult<Guard> {
@@ -894,6 +1046,7 @@ impl PyGuards {
             let content = match content.cast::<PyBytes>() {
                 Ok(bytes) => Content::Bytes(bytes.clone().unbind()),
                 Err(_) if content.is_none() => Content::Any,
+                Err(_) if content.is_instance_of::<PyInt>() => Content::Digest(content.extract()?),
                 Err(_) if content.is_instance_of::<PyTuple>() => {
                     let (of, class, count) = content.extract()?;
                     Content::Attributes { of, class, count }
@@ -952,7 +1105,7 @@ impl PyGuards {
                     visit.call(of)?;
                     visit.call(class)?;
                 }
-                Content::Any | Content::Bytes(_) => {}
+                Content::Any | Content::Bytes(_) | Content::Digest(_) => {}
             }
         }
         Ok(())
@@ -964,6 +1117,8 @@ struct Entry {
     program: Py<PyProgram>,
     guards: Py<PyGuards>,
     fixed: Vec<(usize, Py<PyAny>)>,
+    /// Arguments that are leaves and get their first gradients.
+    new_leaves: Vec<usize>,
     single: bool,
     /// Whether the function catches errors. Then it is called when a step fails.
     catches: bool,
@@ -974,6 +1129,14 @@ struct Entry {
 impl Entry {
     fn fits(&self, py: Python<'_>, found: &[Bound<'_, PyVariable>]) -> PyResult<bool> {
         if !self.fixed.iter().all(|(i, v)| found.get(*i).is_some_and(|f| f.is(v.bind(py)))) {
+            return Ok(false);
+        }
+        let is_new = |i: &usize| found.get(*i).and_then(|v| v.get().leaf()).is_some_and(|leaf| LeafGrad(leaf).state() == capture::NEW_LEAF);
+        if !self.new_leaves.iter().all(is_new) {
+            return Ok(false);
+        }
+        let is_fixed = |i: usize| self.fixed.iter().any(|(at, _)| *at == i);
+        if self.program.get().overlap(py, found, is_fixed).is_some() {
             return Ok(false);
         }
         for g in &self.guards.get().0 {
@@ -1017,7 +1180,8 @@ impl PyTable {
         let program = get("program")?.cast_into::<PyProgram>()?.unbind();
         let guards = get("guards")?.cast_into::<PyGuards>()?.unbind();
         let (fixed, single, catches) = (get("fixed")?.extract()?, get("single")?.extract()?, get("catches")?.extract()?);
-        let entry = Arc::new(Entry { program, guards, fixed, single, catches, variant });
+        let new_leaves = get("new_leaves")?.extract()?;
+        let entry = Arc::new(Entry { program, guards, fixed, new_leaves, single, catches, variant });
         Arc::make_mut(self.0.lock().entry(key).or_default()).push(entry);
         Ok(())
     }
@@ -1088,6 +1252,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<PyProgram>()?;
     m.add_class::<PyGuards>()?;
     m.add_class::<PyTable>()?;
+    m.add_function(wrap_pyfunction!(_digest, m)?)?;
     m.add_function(wrap_pyfunction!(_capture_begin, m)?)?;
     m.add_function(wrap_pyfunction!(_capture_abort, m)?)?;
     m.add_function(wrap_pyfunction!(_capture_finish, m)?)?;

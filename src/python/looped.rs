@@ -232,6 +232,15 @@ fn leaves_history(handles: &Bound<'_, PyList>, since: u64) -> bool {
     })
 }
 
+/// Why the core cannot run a step: because of the histories that it leaves behind.
+fn left_behind(outs: &[Variable], handles: &Bound<'_, PyList>, since: u64) -> Option<String> {
+    if leaves_history(handles, since) {
+        return Some("it leaves a value with a history in a Variable that was there before".to_owned());
+    }
+    let is_freed = outs.iter().any(|v| tape::reaches_freed(v, since));
+    is_freed.then(|| "a backward pass in it has freed the history of a result".to_owned())
+}
+
 /// Ends the recording of a step with these results, the first `carries` of which are the next carries. Returns the recording, or the reason
 /// why the step cannot be run by the core.
 fn finish(
@@ -247,8 +256,8 @@ fn finish(
     if outs.iter().chain(&ins).any(Variable::is_lifted) {
         return Ok(Err("a value is inside a transformation".to_owned()));
     }
-    if leaves_history(handles, since) {
-        return Ok(Err("it leaves a value with a history in a Variable that was there before".to_owned()));
+    if let Some(reason) = left_behind(&outs, handles, since) {
+        return Ok(Err(reason));
     }
     capture::before_effect();
     let alone = capture::alone();

@@ -32,6 +32,12 @@ pub type Slot = usize;
 /// The kind of a place, in [`Place::id`], that is a handle of the caller and not a leaf or its gradient.
 pub const HANDLE: u8 = 2;
 
+/// The kind of a place that is the gradient of a leaf.
+pub const GRADIENT: u8 = 1;
+
+/// The state of the gradient of a leaf that requires gradients, has collected none, and has no hooks.
+pub const NEW_LEAF: u64 = 1;
+
 /// A variable location that holds a value from call to call: a parameter, a gradient, a buffer.
 pub trait Place: Send + Sync {
     /// The present value; `None` for a gradient that does not exist.
@@ -63,6 +69,14 @@ pub trait Place: Send + Sync {
     /// Whether a call that replaces the value may drop the old one early.
     fn may_drop(&self) -> bool {
         false
+    }
+    /// The number of the leaf that holds the value, if the place may get another leaf: that of a gradient. Otherwise 0.
+    fn holder(&self) -> u64 {
+        0
+    }
+    /// The same place, for a program that changes the value of its holder and does not replace the holder.
+    fn with_holder(&self) -> Option<Arc<dyn Place>> {
+        None
     }
 }
 
@@ -304,6 +318,8 @@ struct Capture {
     before: HashMap<usize, Vec<(Array, Before)>>,
     places: Vec<Arc<dyn Place>>,
     states: Vec<u64>,
+    /// What [`Place::holder`] was before the call.
+    holders: Vec<u64>,
     /// Places whose state the function asked for.
     asked: HashSet<usize>,
     ids: HashMap<(u8, u64), usize>,
@@ -314,6 +330,10 @@ struct Capture {
     owners: Vec<Vec<(u8, u64)>>,
     /// Values that a transformation below this level has lifted come from outside the recording.
     floor: u64,
+    /// Leaves from this number on were made in the call.
+    first_leaf: u64,
+    /// Nodes from this number on were recorded in the call.
+    first_node: u64,
     refused: Option<String>,
     /// The value of [`FOREIGN`] when the capture began.
     foreign: usize,
@@ -443,12 +463,15 @@ pub fn begin_inside(inputs: &[Array], places: Vec<Arc<dyn Place>>, floor: u64) -
         before: HashMap::new(),
         places: Vec::new(),
         states: Vec::new(),
+        holders: Vec::new(),
         asked: HashSet::new(),
         ids: HashMap::new(),
         content: Vec::new(),
         inputs: inputs.len(),
         owners: Vec::new(),
         floor,
+        first_leaf: super::leaf::next_leaf(),
+        first_node: super::next_number(),
         refused: None,
         foreign: FOREIGN.load(Ordering::Relaxed),
     };
@@ -523,6 +546,7 @@ impl Capture {
             self.begin_with(a, Before::Place(at));
         }
         self.states.push(place.state());
+        self.holders.push(place.holder());
         self.places.push(place);
         self.content.push(content);
         self.ids.insert(id, at);
@@ -565,7 +589,9 @@ impl Capture {
         if let Some((layout, from)) = base {
             return self.view_of(&layout, from, a);
         }
-        if let Some(Edge::Leaf(leaf)) = edge {
+        if let Some(Edge::Leaf(leaf)) = edge
+            && leaf.id() < self.first_leaf
+        {
             let at = self.add_place(Arc::new(LeafValue(Arc::clone(leaf))));
             if self.content[at].as_ref().is_some_and(|b| key(b) == key(a)) {
                 self.source(a, Before::Place(at));
@@ -673,7 +699,22 @@ impl Capture {
         self.steps.push(Step { op: Op::Effect(effect), inputs, outputs });
     }
 
-    fn into_trace(self, outputs: Vec<Slot>) -> Trace {
+    /// Lets a program change gradients that the function has changed in place, so that every handle of them shows it.
+    fn keep_holders(&mut self) {
+        for step in &self.steps {
+            let (Op::Store(at) | Op::Clear(at)) = step.op else { continue };
+            let place = &self.places[at];
+            if self.holders[at] != 0
+                && place.holder() == self.holders[at]
+                && let Some(same) = place.with_holder()
+            {
+                self.places[at] = same;
+            }
+        }
+    }
+
+    fn into_trace(mut self, outputs: Vec<Slot>) -> Trace {
+        self.keep_holders();
         let mut aliased = Vec::new();
         let mut used: Vec<usize> = self.sources.iter().filter_map(|(_, s)| if let Source::Place(at) = s { Some(*at) } else { None }).collect();
         used.extend(self.steps.iter().filter_map(|s| if let Op::Store(at) | Op::Clear(at) = s.op { Some(at) } else { None }));
@@ -740,6 +781,27 @@ fn refuse_here(reason: impl FnOnce() -> String) {
             c.refused.clone_from(&text);
         }
     });
+}
+
+/// Reports that the rule of a node runs. What the rule of an older node reads is no part of a program. The steps of a loop are recorded one
+/// after the other, so their rules are not told apart.
+#[inline]
+pub(super) fn note_node(id: u64) {
+    if is_anywhere() {
+        with(|c| {
+            if c.floor == 0 && id < c.first_node && c.refused.is_none() {
+                c.refused = Some("a backward pass in it goes on in the history of a value from outside; detach() that value".to_owned());
+            }
+        });
+    }
+}
+
+/// Whether this thread's innermost recording has been refused.
+#[must_use]
+pub fn is_refused() -> bool {
+    let mut refused = false;
+    with_last(|c| refused = c.refused.is_some());
+    refused
 }
 
 /// Reports an operand that a transformation of this level has lifted.
@@ -1020,7 +1082,7 @@ impl Place for LeafGrad {
     }
 
     fn id(&self) -> (u8, u64) {
-        (1, self.0.id())
+        (GRADIENT, self.0.id())
     }
 
     fn state(&self) -> u64 {
@@ -1045,6 +1107,57 @@ impl Place for LeafGrad {
 
     fn may_drop(&self) -> bool {
         true
+    }
+
+    fn holder(&self) -> u64 {
+        self.0.with_grad(Leaf::id).unwrap_or(0)
+    }
+
+    fn with_holder(&self) -> Option<Arc<dyn Place>> {
+        Some(Arc::new(KeptGrad(Self(Arc::clone(&self.0)))))
+    }
+}
+
+/// The collected gradient of a leaf, whose own leaf stays the same when it changes.
+struct KeptGrad(LeafGrad);
+
+impl Place for KeptGrad {
+    fn load(&self) -> Option<Array> {
+        self.0.load()
+    }
+
+    fn store(&self, value: Option<Array>) -> Result<()> {
+        match (self.0.0.grad(), value) {
+            (Some(held), Some(a)) if held.meta().shape.as_slice() == a.shape() && held.meta().dtype == a.dtype() => {
+                held.set(a.into());
+                Ok(())
+            }
+            (_, value) => self.0.store(value),
+        }
+    }
+
+    fn id(&self) -> (u8, u64) {
+        self.0.id()
+    }
+
+    fn state(&self) -> u64 {
+        self.0.state()
+    }
+
+    fn is_changed_state(&self, was: u64, now: u64) -> bool {
+        self.0.is_changed_state(was, now)
+    }
+
+    fn difference(&self, was: u64) -> String {
+        self.0.difference(was)
+    }
+
+    fn has_layout(&self, layout: &Layout) -> bool {
+        self.0.has_layout(layout)
+    }
+
+    fn holder(&self) -> u64 {
+        self.0.holder()
     }
 }
 

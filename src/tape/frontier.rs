@@ -1,6 +1,6 @@
 //! The frontier of a part of the tape: the values outside it that it depends on.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::arena;
@@ -49,6 +49,61 @@ pub fn reaches_beyond(values: &[Variable], roots: &[Variable]) -> bool {
         }
     }
     false
+}
+
+/// Whether a backward pass from a plain value fails, because an earlier one has freed a node that it reaches. Nodes that were recorded
+/// before number `since` are not visited.
+#[must_use]
+pub fn reaches_freed(value: &Variable, since: u64) -> bool {
+    let mut walk = Walk::default();
+    let add = |walk: &mut Walk, id: u64| {
+        if id >= since {
+            walk.add(id);
+        }
+    };
+    if let Edge::Node { node, .. } = value.edge() {
+        add(&mut walk, node.id());
+    }
+    let arena = arena::lock();
+    while let Some(id) = walk.open.pop() {
+        let node = arena.node(id);
+        if node.freed {
+            return true;
+        }
+        for input in &node.inputs {
+            if let Input::Node { id, .. } = input {
+                add(&mut walk, *id);
+            }
+        }
+    }
+    false
+}
+
+/// For each plain value, the number of its group: values are in one group if they depend on a common node. Nodes that were recorded before
+/// number `since` do not count.
+#[must_use]
+pub fn groups(values: &[Variable], since: u64) -> Vec<usize> {
+    let mut of_value: Vec<usize> = (0..values.len()).collect();
+    let mut of_node: HashMap<u64, usize> = HashMap::new();
+    let arena = arena::lock();
+    for (i, v) in values.iter().enumerate() {
+        let mut open = if let Edge::Node { node, .. } = v.edge() { vec![node.id()] } else { Vec::new() };
+        while let Some(id) = open.pop() {
+            if id < since {
+                continue;
+            }
+            if let Some(other) = of_node.get(&id).map(|k| of_value[*k]) {
+                let mine = of_value[i];
+                if other != mine {
+                    of_value.iter_mut().filter(|g| **g == mine).for_each(|g| *g = other);
+                }
+                continue;
+            }
+            of_node.insert(id, i);
+            open.extend(arena.node(id).inputs.iter().filter_map(|input| if let Input::Node { id, .. } = input { Some(*id) } else { None }));
+        }
+    }
+    of_value
 }
 
 /// The number that the next recorded node gets.

@@ -276,6 +276,8 @@ impl Leaf {
 
     /// Replaces the collected gradient.
     pub fn set_grad(self: &Arc<Self>, grad: Option<Arc<Self>>) {
+        // A program that removes no gradient because there is none fits only while there is none.
+        capture::note_state((capture::GRADIENT, self.id));
         if grad.as_ref().is_some_and(|grad| grad.is_shown()) {
             self.show();
         }

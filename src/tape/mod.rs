@@ -27,7 +27,7 @@ mod vjp_context;
 pub use arena::{NodeRef, is_freed};
 pub use backward::{BackwardOptions, backward, backward_with, deliveries, grad};
 pub use backward_pass::Delivery;
-pub use frontier::{frontier, next_number, reaches_beyond};
+pub use frontier::{frontier, groups, next_number, reaches_beyond, reaches_freed};
 pub use hooks::{add_node_hook, find_retained, move_retained, remove_node_hook, retained_leaf};
 pub use inspect::{NodeInfo, Source, TapeStats, history, inputs, listing, op_name, tape_stats, to_dot};
 pub use leaf::next_leaf;

@@ -62,6 +62,7 @@ impl NodeTask {
                 _ => GradTarget::No,
             };
         }
+        self.report(id);
         Ok(())
     }
 
@@ -88,7 +89,16 @@ impl NodeTask {
                 }
             }
         }
+        self.report(id);
         Ok(())
+    }
+
+    /// Tells a recording in progress that the rule of the node runs.
+    #[inline]
+    fn report(&self, id: u64) {
+        if capture::is_anywhere() && self.wants[..self.node.inputs.len()].iter().any(|want| !matches!(want, GradTarget::No)) {
+            capture::note_node(id);
+        }
     }
 
     /// Makes room for one entry per input.

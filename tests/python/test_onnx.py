@@ -124,6 +124,10 @@ def elementwise(x: tg.Variable) -> Any:
         tg.square(x),
         F.mish(x),
         F.logsigmoid(x),
+        tg.round(x * 3),
+        tg.trunc(x * 3),
+        tg.deg2rad(x),
+        x.clone(),
     )
 
 

@@ -69,7 +69,7 @@ class Call:
 
 
 def program(call: Call, inputs: list[tg.Variable]) -> Any:
-    assert _core._capture_begin(inputs, [])
+    assert _core._capture_begin(inputs, [], [])
     try:
         results = call(inputs)
     except BaseException:

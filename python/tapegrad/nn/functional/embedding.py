@@ -9,6 +9,8 @@ from ..rows import TableParameter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ..._core import Variable
 
 
@@ -124,7 +126,7 @@ def embedding_bag(
         raise ValueError(f"embedding_bag: mode is {mode!r}, expected 'sum', 'mean' or 'max'")
     if per_sample_weights is not None and mode != "sum":
         raise ValueError(f"embedding_bag: per_sample_weights needs mode 'sum', not {mode!r}")
-    indices, starts = _bags(input, offsets, include_last_offset)
+    indices, starts = _bags(input, offsets, include_last_offset, mode)
     if per_sample_weights is not None:
         given = _core.asarray(per_sample_weights)
         if given.shape != _core.asarray(input).shape:
@@ -134,16 +136,15 @@ def embedding_bag(
         per_sample_weights = _core.reshape(given, (-1,))
     rows = embedding(indices, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
     bags, size = len(starts), indices.shape[0]
-    ends = [*starts[1:], size]
     keep = None if padding_idx is None else indices != padding_idx % weight.shape[0]
     if mode == "max":
+        ends = [*starts[1:], size]
         return _largest(rows, list(zip(starts, ends)), keep)
     if per_sample_weights is not None:
         rows = rows * _core.expand_dims(per_sample_weights, 1)
     if keep is not None:
         rows = _core.where(_core.expand_dims(keep, 1), rows, 0.0)
-    sizes = [b - a for a, b in zip(starts, ends)]
-    bag = _core.repeat(_core.arange(bags), _core.asarray(sizes, dtype=_core.int64))
+    bag = _core.searchsorted(_core.asarray(starts, dtype=_core.int64), _core.arange(size), side="right") - 1
     total = _core.index_add(_core.zeros((bags, weight.shape[1]), dtype=rows.dtype), 0, bag, rows)
     if mode == "sum":
         return total
@@ -152,8 +153,8 @@ def embedding_bag(
     return total / _core.expand_dims(_core.maximum(counts, 1.0), 1)
 
 
-def _bags(input: Variable, offsets: Variable | None, include_last_offset: bool) -> tuple[Variable, list[int]]:
-    """The indices of all bags one after the other, and where each begins."""
+def _bags(input: Variable, offsets: Variable | None, include_last_offset: bool, mode: str) -> tuple[Variable, Any]:
+    """The indices of all bags one after the other, and where each begins: an array if a program will compute it in each call."""
     indices = _core.asarray(input)
     if indices.ndim == 2:
         if offsets is not None:
@@ -161,12 +162,27 @@ def _bags(input: Variable, offsets: Variable | None, include_last_offset: bool) 
         return _core.reshape(indices, (indices.size,)), [i * indices.shape[1] for i in range(indices.shape[0])]
     if indices.ndim != 1 or offsets is None:
         raise ValueError(f"embedding_bag: takes an input of 2 dimensions, or of 1 with offsets; its shape is {indices.shape}")
+    if _core._is_capturing() and mode != "max" and len(offsets) > 1:
+        return indices, _checked_offsets(_core.asarray(offsets).astype(_core.int64), indices.shape[0], include_last_offset)
     starts = [int(i) for i in _core.asarray(offsets).tolist()]
     if include_last_offset and (not starts or starts.pop() != indices.shape[0]):
         raise ValueError(f"embedding_bag: the last offset must be the number of indices, {indices.shape[0]}")
     if starts and (starts[0] != 0 or sorted(starts) != starts or starts[-1] > indices.shape[0]):
         raise ValueError(f"embedding_bag: offsets must begin with 0 and grow to at most {indices.shape[0]}, not be {starts}")
     return indices, starts
+
+
+def _checked_offsets(offsets: Variable, size: int, include_last_offset: bool) -> Variable:
+    """The offsets, which each run of a program checks."""
+    if include_last_offset:
+        last = offsets[-1:]
+        _core._require_all(last == size, last, f"embedding_bag: the last offset must be the number of indices, {size}, not {{}}")
+        offsets = offsets[:-1]
+    before = _core.concatenate([_core.asarray([0], dtype=_core.int64), offsets[:-1]])
+    is_first = _core.arange(offsets.shape[0]) == 0
+    ok = (offsets >= before) & (offsets <= size) & (~is_first | (offsets == 0))
+    _core._require_all(ok, offsets, f"embedding_bag: offsets must begin with 0 and grow to at most {size}; one is {{}}")
+    return offsets
 
 
 def _largest(rows: Variable, spans: list[tuple[int, int]], keep: Variable | None) -> Variable:
