@@ -529,6 +529,7 @@ _SPECIAL: dict[str, Callable[..., Any]] = {
     "ones_like": _like(1),
     "pad": _numpy_options.pad,
     "result_type": _result_type,
+    "setdiff1d": _numpy_options.setdiff1d,
     "shape": _arrays.shape,
     "size": _arrays.size,
     "take": _take,

@@ -224,6 +224,14 @@ def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices:
     return (values, _core.asarray(first), _core.asarray(second)) if return_indices else values
 
 
+def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Variable:
+    """The elements of ar1 that are not in ar2: sorted and each once, or with assume_unique as they stand in ar1."""
+    if not assume_unique:
+        return _core.setdiff1d(ar1, ar2)
+    x = _core.asarray(ar1).reshape(-1)
+    return x[~_core.isin(x, ar2)]
+
+
 def delete(arr: Any, obj: Any, axis: int | None = None) -> Variable:
     """The array without the places of an index, which may be a slice."""
     if isinstance(obj, slice):
