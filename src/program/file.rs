@@ -715,7 +715,8 @@ fn check_by_run(trace: &mut Trace) -> Result<()> {
 
 /// Whether the step may fail on zeros in a file that is not damaged.
 fn may_refuse_zeros(op: &Op, e: &Error) -> bool {
-    matches!(e, Error::LinAlg(_) | Error::Index(_)) || matches!((op, e), (Op::Rule(_), Error::Grad(_)) | (Op::Effect(_), Error::Value(_)))
+    matches!(e, Error::LinAlg(_) | Error::Index(_))
+        || matches!((op, e), (Op::Rule(_), Error::Grad(_)) | (Op::Effect(_), Error::Value(_) | Error::Shape(_)))
 }
 
 /// The results of one step.

@@ -69,34 +69,29 @@ def minimize(
     """The ``x`` near ``x0`` where the scalar function ``fun(x, *args)`` is least.
 
     ``x0`` is a number, an array, a list of numbers, or a nested container of arrays; ``fun`` gets ``x`` in the same containers,
-    and numbers become float64 arrays. Gradients and Hessian products are taken from ``fun``.
-
+    and numbers become float64 arrays. All derivatives are taken from ``fun``.
     ``method`` is "L-BFGS" (the default: limited memory, strong Wolfe line search), "Newton-CG" (Hessian products, few
     iterations), "L-BFGS-B" (the default with ``bounds``), or "SLSQP" (the default with ``constraints``; Newton steps follow it).
     The last two run SciPy's solvers with our derivatives; so do "BFGS", "CG", "trust-ncg", "trust-exact" and "TNC". SciPy's
     "Nelder-Mead" and "Powell" use values alone. These two and "TNC" take bounds.
-
     ``bounds`` is a list of pairs ``(low, high)``, one for each element of a vector; one pair for all elements; containers like
     ``x0`` with a pair at each array; or :class:`Bounds`. None is no bound.
-
     ``constraints`` is one constraint or a list of them, with SciPy's meaning: ``{"type": "eq", "fun": c}`` for c(x) = 0,
     ``{"type": "ineq", "fun": c}`` for c(x) >= 0, where c returns numbers or arrays and may have further ``"args"``;
     :class:`LinearConstraint` and :class:`NonlinearConstraint`, or SciPy's. Their Jacobians are taken from the functions.
 
     ``tol`` sets the option ``gtol``: the largest component of the (projected) gradient; of "SLSQP" it is ``ftol``. Options:
     ``maxiter``, ``gtol``, ``ftol`` (relative decrease), ``maxcor`` (pairs kept), ``maxls`` (steps of a line search), ``maxfun``.
-    "Nelder-Mead" and "Powell" have SciPy's ``xatol``, ``fatol``, ``xtol``, ``ftol``, which ``tol`` sets, ``maxfev`` and
-    ``adaptive``.
-    ``callback(x)`` is called after each iteration; when it raises ``StopIteration`` the solver stops.
+    Those of "Nelder-Mead" and "Powell" are SciPy's, whose tolerances ``tol`` sets. ``callback(x)`` is called after each
+    iteration; when it raises ``StopIteration`` the solver stops.
 
     The result has ``x, fun, jac, nit, nfev, success, status, message``, as SciPy's. Where ``fun`` uses tracked Variables, passed
     or closed over, ``x`` and ``fun`` can be differentiated by them, twice, in reverse and forward mode; components held by a
-    bound are constant, as is the set of active constraints. Their ``multipliers`` are differentiable, too: equations first, then
-    inequalities, lower limits before upper ones. A solver that did not succeed raises :class:`ConvergenceError` then, a singular
-    Hessian ``LinAlgError``. Without tracked Variables a failure is ``success=False``.
+    bound are constant, as is the set of active constraints. Their ``multipliers`` are differentiable: equations, inequalities,
+    lower limits before upper ones. A solver that did not succeed raises :class:`ConvergenceError` then, a singular Hessian
+    ``LinAlgError``. Without tracked Variables a failure is ``success=False``.
 
-    >>> def rosenbrock(x):
-    ...     return tg.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+    >>> rosenbrock = lambda x: tg.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
     >>> result = tg.optimize.minimize(rosenbrock, [-1.2, 1.0, 1.0])
     >>> result.success, [round(v, 6) for v in result.x.tolist()]
     (True, [1.0, 1.0, 1.0])
