@@ -159,10 +159,10 @@ typecheck: $(VENV)/.extra-test ## mypy --strict of the package, and its stubs ag
 	@$(PY) -m mypy
 	@$(PY) -m mypy.stubtest tapegrad --concise --ignore-disjoint-bases --mypy-config-file pyproject.toml --allowlist tools/stubtest-allow.txt --ignore-unused-allowlist
 
-generate: $(VENV)/.installed ## Write the stubs and the pages in docs/reference/ from the registry
+generate: $(VENV)/.extra-test ## Write the stubs and the pages in docs/reference/ from the registry
 	@$(PY) tools/generate.py
 
-check-generated: $(VENV)/.installed
+check-generated: $(VENV)/.extra-test
 	@$(PY) tools/generate.py --check
 
 fmt: $(VENV)/.extra-test ## Format Rust and Python
