@@ -34,6 +34,10 @@ _BEYOND = {
 #: With these borders SciPy continues the array by so many elements before it computes coefficients.
 _PADDED = {"nearest": "edge", "grid-constant": "constant"}
 _PAD = 12
+#: Along longer axes the coefficients come from a filter, not from a matrix.
+_DENSE = 256
+#: The filter reads so many elements on each side.
+_REACH = 60
 
 
 def _checked(name: str, order: int, mode: str, output: Any) -> None:
@@ -93,8 +97,27 @@ def _along(x: Variable, axis: int, order: int, beyond: str) -> Variable:
     n = x.shape[axis]
     if order < 2 or n < 2:
         return x
+    if n > _DENSE:
+        return _core.moveaxis(_along_line(_core.moveaxis(x, axis, -1), order, beyond), -1, axis)
     matrix = _core.asarray(_coefficient_matrix(n, order, beyond)).astype(x.dtype)
     return _core.moveaxis(_core.tensordot(matrix, x, axes=([1], [axis])), 0, axis)
+
+
+def _along_line(x: Variable, order: int, beyond: str) -> Variable:
+    """The coefficients along a long last axis: of the array continued beyond its borders, by the inverse filter of a line.
+
+    The weights of the filter fall by more than a half from one element to the next (0.43 for order 5), so those farther than
+    ``_REACH`` are below the rounding.
+    """
+    if x.dtype.is_complex:
+        return _core.complex(_along_line(x.real, order, beyond), _along_line(x.imag, order, beyond))
+    from .nn.functional import conv1d
+
+    middle = _coefficient_matrix(4 * _REACH + 1, order, "mirror")[2 * _REACH, _REACH : 3 * _REACH + 1]
+    width = [(0, 0)] * (x.ndim - 1) + [(_REACH, _REACH)]
+    wide = _core.pad(x, width, mode={"reflect": "symmetric", "mirror": "reflect", "grid-wrap": "wrap"}[beyond])
+    weights = _core.asarray(middle).astype(x.dtype).reshape(1, 1, -1)
+    return conv1d(wide.reshape(-1, 1, wide.shape[-1]), weights).reshape(x.shape)
 
 
 def spline_filter1d(input: Any, order: int = 3, axis: int = -1, output: None = None, mode: str = "mirror") -> Variable:

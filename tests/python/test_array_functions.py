@@ -358,7 +358,7 @@ def test_writing_functions_write_and_record() -> None:
         (
             lambda: tg.scatter_reduce(tg.ones(1), 0, tg.Variable([0]), tg.ones(1), "prod"),
             ValueError,
-            "expected 'sum', 'mean', 'amax' or 'amin'",
+            "expected 'sum', 'prod', 'mean', 'amax' or 'amin'",
         ),
         (lambda: tg.broadcast_shapes((2, 3), (4,)), tg.ShapeError, "do not broadcast"),
         (lambda: tg.ldexp(tg.ones(1), tg.ones(1)), tg.DTypeError, "whole numbers"),
