@@ -279,12 +279,12 @@ class _Variant:
             arguments[i].grad = None if at is None else values[at]
         if self.leaves:
             of["argument gradient"] = [v.grad for v in arguments]
-        found, stored = (
-            [of[kind][what] if kind in of else what.grad if kind == "gradient" else what for kind, what in sources]
-            for sources in (self.results, self.stored)
-        )
-        for place, value in zip(self.held, stored, strict=True):
-            place.set(value)
+        found = [of[kind][what] if kind in of else what.grad if kind == "gradient" else what for kind, what in self.results]
+        if self.held:
+            # All values are read first: a function may exchange two Variables.
+            stored = [of[kind][what] if kind in of else what.grad if kind == "gradient" else what for kind, what in self.stored]
+            for place, value in zip(self.held, stored, strict=True):
+                place.set(value)
         return unflatten(self.structure, found)
 
 
