@@ -216,7 +216,7 @@ fn products(shape: &[usize], axis: isize, index: &Variable, source: &Variable) -
     let part = flatten(&super::scatter::inside_of(source, index)?)?;
     let one: Variable = Array::ones(&[1], part.dtype()).into();
     let mut order: Vec<usize> = collect(0..rows.len());
-    order.sort_by_key(|&i| rows[i]);
+    order.sort_unstable_by_key(|&i| (rows[i], i)); // in place: a stable sort allocates
     let mut keys: Vec<i64> = collect(order.iter().map(|&i| rows[i]));
     let mut factors = gathered(&part, 0, &numbers(&order))?;
     while keys.windows(2).any(|pair| pair[0] == pair[1]) {
