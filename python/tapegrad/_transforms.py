@@ -144,6 +144,18 @@ def _ended(tree: Any, roots: Any) -> Any:
     return unflatten_results(structure, found)
 
 
+def _recorded(
+    name: str, f: Function, call: tuple[tuple[Any, ...], dict[str, Any]], argnums: int | Sequence[int], has_aux: bool
+) -> tuple[_Arguments, Any, Any, Any]:
+    """Calls ``f`` on values that are recorded: the arguments, their places on the tape, the result, and what is beside it."""
+    args, kwargs = call
+    arguments = _Arguments(name, args, argnums)
+    inner, roots = _core._vjp_begin(arguments.values)
+    with enable_grad():
+        out, aux = _with_aux(name, f, f(*arguments.filled(inner), **kwargs), has_aux)
+    return arguments, roots, out, aux
+
+
 def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False) -> Function:
     """A function that returns the value of ``f`` and its gradient by the arguments ``argnums``.
 
@@ -159,10 +171,7 @@ def value_and_grad(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool 
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        arguments = _Arguments("grad", args, argnums)
-        inner, roots = _core._vjp_begin(arguments.values)
-        with enable_grad():
-            out, aux = _with_aux("grad", f, f(*arguments.filled(inner), **kwargs), has_aux)
+        arguments, roots, out, aux = _recorded("grad", f, (args, kwargs), argnums, has_aux)
         y = _result("grad", out)
         if y.ndim or not y.dtype.is_floating_point:
             got, fix = f"an array of shape {y.shape} and dtype {y.dtype}", "sum() it, or use tg.jacobian"
@@ -207,10 +216,7 @@ def vjp(f: Function, *primals: Any, has_aux: bool = False) -> Any:
     (Variable([ 2., 40.]),)
     """
     _check_function("vjp", f)
-    arguments = _Arguments("vjp", primals, tuple(range(len(primals))))
-    inner, roots = _core._vjp_begin(arguments.values)
-    with enable_grad():
-        out, aux = _with_aux("vjp", f, f(*arguments.filled(inner)), has_aux)
+    arguments, roots, out, aux = _recorded("vjp", f, (primals, {}), tuple(range(len(primals))), has_aux)
     found: list[Any] = []
     structure = flatten(out, found)
     outputs = [_result("vjp", y) for y in found]
@@ -529,10 +535,7 @@ def jacrev(f: Function, argnums: int | Sequence[int] = 0, has_aux: bool = False,
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        arguments = _Arguments("jacobian", args, argnums)
-        inner, roots = _core._vjp_begin(arguments.values)
-        with enable_grad():
-            out, aux = _with_aux("jacobian", f, f(*arguments.filled(inner), **kwargs), has_aux)
+        arguments, roots, out, aux = _recorded("jacobian", f, (args, kwargs), argnums, has_aux)
         result = _rows(f, out, arguments, roots, chunk_size)
         return (result, _ended(aux, roots)) if has_aux else result
 
@@ -624,10 +627,7 @@ def _first_derivative(f: Function, argnums: int | Sequence[int], has_aux: bool) 
 
     @functools.wraps(f)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        arguments = _Arguments("hessian", args, argnums)
-        inner, roots = _core._vjp_begin(arguments.values)
-        with enable_grad():
-            out, aux = _with_aux("hessian", f, f(*arguments.filled(inner), **kwargs), has_aux)
+        arguments, roots, out, aux = _recorded("hessian", f, (args, kwargs), argnums, has_aux)
         if isinstance(out, Variable) and not out.ndim and out.dtype.is_floating_point:
             result = arguments.shaped(arguments.pulled([out], [_core.ones((), dtype=out.dtype)], roots, False))
         else:
