@@ -265,8 +265,9 @@ def affine_transform(
     """The array after an affine map: the element o of the result is the value at the place ``matrix @ o + offset``.
 
     For n axes the matrix has the shape (n, n); (n,) for a diagonal; or (n, n + 1) or (n + 1, n + 1) with the offset as the last
-    column, as homogeneous coordinates have. ``output_shape`` is that of the input unless given. ``order``, ``mode``, ``cval`` and
-    ``prefilter`` are those of :func:`map_coordinates`. It is differentiable by the array, the matrix and the offset.
+    column, as homogeneous coordinates have; another ``offset`` is a ValueError then. ``output_shape`` is that of the input unless
+    given. ``order``, ``mode``, ``cval`` and ``prefilter`` are those of :func:`map_coordinates`. It is differentiable by the
+    array, the matrix and the offset.
 
     >>> tg.ndimage.affine_transform(tg.Variable([0.0, 1.0, 4.0, 9.0]), [[2.0]], output_shape=(2,), order=1)
     Variable([0., 4.])
@@ -282,6 +283,10 @@ def affine_transform(
         last = [0.0] * n + [1.0]
         if a.shape[0] > n and not np.allclose(a[n].detach().numpy(), last):
             raise ValueError(f"affine_transform: the last row of the matrix is {a[n].tolist()}, expected {last}")
+        if not isinstance(offset, (int, float)) or offset:
+            raise ValueError(
+                f"affine_transform: offset is {offset}, but the last column of a matrix of shape {a.shape} is the offset"
+            )
         a, shifts = a[:n, :n], [a[k, n] for k in range(n)]
     elif a.shape in ((n,), (n, n)):
         shifts = _numbers("affine_transform", "offset", offset, n, x)

@@ -213,3 +213,8 @@ def test_a_long_axis_takes_memory_for_its_length_only() -> None:
     out.sum().backward()
     assert x.grad is not None
     np.testing.assert_allclose(x.grad.numpy()[100:-100], np.ones(199_800), atol=1e-12)
+
+
+def test_a_homogeneous_matrix_excludes_an_offset() -> None:
+    with pytest.raises(ValueError, match=r"offset is 1.0, but the last column of a matrix of shape \(1, 2\) is the offset"):
+        tg.ndimage.affine_transform(tg.ones(3), [[1.0, 0.0]], offset=1.0)
