@@ -196,7 +196,7 @@ pub(super) fn not_floating() -> ! {
 }
 
 /// The gradient of each factor reads the other one.
-fn save_other(s: &mut Saver<'_>) {
+pub(super) fn save_other(s: &mut Saver<'_>) {
     if s.needs(1) {
         s.input(0);
     }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
+use super::conv::save_other;
 use super::products::{pairs, together};
 use super::registry::{Arg, Args, Default, Entry, Gradient, Kind, Param, Sample, Value};
 use super::shape::reshape_to;
@@ -11,7 +12,7 @@ use super::{conj, flip};
 use crate::array::check_memory;
 use crate::error::{Error, Result, show_shape};
 use crate::kernel::convolve as kernel;
-use crate::tape::{Batch, Jvp, Primitive, Saver, Variable, Vjp, VjpContext, apply};
+use crate::tape::{Batch, Jvp, Primitive, Variable, Vjp, VjpContext, apply};
 
 /// The primitives of this file.
 pub const PRIMITIVES: &[&Primitive] = &[&CONVOLVE];
@@ -47,16 +48,6 @@ static CONVOLVE: Primitive = Primitive {
     }),
     ..Primitive::BASE
 };
-
-/// The gradient of each factor reads the other one.
-fn save_other(s: &mut Saver<'_>) {
-    if s.needs(1) {
-        s.input(0);
-    }
-    if s.needs(0) {
-        s.input(1);
-    }
-}
 
 /// The gradient of factor `i`: the convolution of the cotangent with the other factor, reversed.
 fn back(ctx: &mut VjpContext<'_>, g: &Variable, i: usize, other: u8) -> Result<()> {

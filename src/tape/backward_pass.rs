@@ -395,7 +395,7 @@ impl BackwardPass {
     fn visit(&mut self, at: u32, work: &mut NodeTask) -> Result<()> {
         let id = self.reached[at as usize].id;
         // With targets, a node whose rule does not run stays as it is: other results may need it.
-        let unused = !self.targets.is_empty() && !self.leads_on(id);
+        let unused = !self.options.retain_graph && !self.targets.is_empty() && !self.leads_on(id);
         if !(self.options.retain_graph || self.free_late || unused) {
             work.take(id, |i| self.wants(i))?;
             self.done += 1;
